@@ -1,0 +1,111 @@
+#include "cadre/formats/safetensors_writer.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "cadre/base/check.h"
+#include "cadre/formats/safetensors.h"
+
+namespace cadre {
+namespace {
+
+/// `text` as a JSON string. Errors: it is not UTF-8.
+Result<std::string> json_string(std::string_view text) {
+  try {
+    return nlohmann::json(text).dump();
+  } catch (const nlohmann::json::exception&) {
+    return invalid("'{}' is not valid UTF-8", shown(text));
+  }
+}
+
+/// The JSON of a header, entry by entry.
+class HeaderText {
+ public:
+  Status add_metadata(const std::map<std::string, std::string>& metadata) {
+    if (metadata.empty()) return {};
+    std::string object;
+    for (const auto& [key, value] : metadata) {
+      CADRE_TRY(const std::string key_text, json_string(key));
+      CADRE_TRY(const std::string value_text, json_string(value));
+      object += fmt::format("{}{}:{}", object.empty() ? "" : ",", key_text, value_text);
+    }
+    add(fmt::format("\"__metadata__\":{{{}}}", object));
+    return {};
+  }
+
+  Status add_tensor(std::string_view tensor, DType dtype, const Shape& shape, int64_t begin, int64_t end) {
+    CADRE_TRY(const std::string name_text, json_string(tensor));
+    add(fmt::format(R"({}:{{"dtype":"{}","shape":{},"data_offsets":[{},{}]}})", name_text, name(dtype),
+                    to_string(shape), begin, end));
+    return {};
+  }
+
+  /// Length and JSON, padded with spaces to a multiple of `alignment`.
+  std::string finish(int64_t alignment) && {
+    json_ += '}';
+    const int64_t padded = align_up(static_cast<int64_t>(json_.size()) + 8, alignment);
+    json_.resize(static_cast<size_t>(padded) - 8, ' ');
+    const auto length = static_cast<uint64_t>(json_.size());
+    return std::string(reinterpret_cast<const char*>(&length), 8) + json_;
+  }
+
+ private:
+  void add(std::string_view entry) {
+    if (json_.size() > 1) json_ += ',';
+    json_ += entry;
+  }
+
+  std::string json_ = "{";
+};
+
+bool is_power_of_two(int64_t value) { return value > 0 && (value & (value - 1)) == 0; }
+
+}  // namespace
+
+Result<SafetensorsWriter> SafetensorsWriter::create(const std::filesystem::path& path,
+                                                    const std::vector<TensorSpec>& tensors,
+                                                    const SafetensorsOptions& options) {
+  CADRE_CHECK(is_power_of_two(options.alignment) && options.alignment >= 8, "alignment {}",
+              options.alignment);
+  CADRE_CHECK(is_power_of_two(options.tensor_alignment), "tensor alignment {}", options.tensor_alignment);
+  HeaderText header;
+  std::vector<PlacedTensor> placed;
+  int64_t end = 0;
+  int paddings = 0;
+  const auto place = [&](const TensorSpec& tensor) -> Status {
+    if (tensor.name.starts_with(kSafetensorsPadding) || tensor.name == "__metadata__")
+      return invalid("the name is reserved");
+    const DTypeInfo& type = info(tensor.dtype);
+    if (type.block_elements != 1) return invalid("the format has no dtype {}", type.name);
+    CADRE_TRY(const int64_t bytes, stored_bytes(tensor.dtype, tensor.shape));
+    const int64_t begin = align_up(end, std::max(options.tensor_alignment, type.block_bytes));
+    if (begin > end)
+      CADRE_CHECK_OK(header.add_tensor(fmt::format("{}{}", kSafetensorsPadding, paddings++), DType::kU8,
+                                       {begin - end}, end, begin));
+    if (bytes > INT64_MAX / 2 - begin) return invalid("the file would be beyond 62 bits");
+    end = begin + bytes;
+    placed.push_back({tensor.name, begin, bytes});
+    return header.add_tensor(tensor.name, tensor.dtype, tensor.shape, begin, end);
+  };
+  auto status = header.add_metadata(options.metadata).and_then([&] { return check_names(tensors); });
+  if (!status) return invalid("{}: {}", path.string(), status.error().message);
+  for (const TensorSpec& tensor : tensors)
+    if (status = place(tensor); !status)
+      return invalid("{}: tensor '{}': {}", path.string(), shown(tensor.name), status.error().message);
+  CADRE_TRY(TensorStream stream,
+            TensorStream::create(path, std::move(header).finish(options.alignment), std::move(placed), end));
+  return SafetensorsWriter(std::move(stream));
+}
+
+Status write_safetensors(const std::filesystem::path& path, const std::vector<NamedTensor>& tensors,
+                         const SafetensorsOptions& options) {
+  std::vector<TensorSpec> specs;
+  specs.reserve(tensors.size());
+  for (const NamedTensor& tensor : tensors)
+    specs.push_back({tensor.name, tensor.tensor.dtype, tensor.tensor.shape});
+  CADRE_TRY(SafetensorsWriter writer, SafetensorsWriter::create(path, specs, options));
+  for (const NamedTensor& tensor : tensors) CADRE_CHECK_OK(writer.write(tensor.name, tensor.tensor.bytes));
+  return writer.finish();
+}
+
+}  // namespace cadre

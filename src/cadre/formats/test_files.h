@@ -1,0 +1,97 @@
+#pragma once
+/// For the tests of this folder: scratch directories, files made byte by byte, and shared test data.
+
+#include <gtest/gtest.h>
+#include <stdlib.h>
+
+#include <cstdint>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <random>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "cadre/base/result.h"
+
+namespace cadre::testing {
+
+/// A directory that is removed at the end of the test.
+class ScratchDirectory {
+ public:
+  ScratchDirectory() {
+    std::string pattern = (std::filesystem::temp_directory_path() / "cadre-test-XXXXXX").string();
+    path_ = ::mkdtemp(pattern.data());
+  }
+  ~ScratchDirectory() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path_, ignored);
+  }
+  ScratchDirectory(const ScratchDirectory&) = delete;
+  ScratchDirectory& operator=(const ScratchDirectory&) = delete;
+
+  std::filesystem::path operator/(std::string_view name) const { return path_ / name; }
+  const std::filesystem::path& path() const { return path_; }
+  bool empty() const { return std::filesystem::is_empty(path_); }
+
+ private:
+  std::filesystem::path path_;
+};
+
+inline void write_file(const std::filesystem::path& path, std::string_view bytes) {
+  std::ofstream(path, std::ios::binary) << bytes;
+}
+
+inline std::string read_file(const std::filesystem::path& path) {
+  std::ifstream stream(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(stream), std::istreambuf_iterator<char>()};
+}
+
+inline std::span<const std::byte> bytes_of(std::string_view text) { return std::as_bytes(std::span(text)); }
+
+/// The value's bytes, as both formats store it.
+template <typename T>
+std::string raw(T value) {
+  return {reinterpret_cast<const char*>(&value), sizeof(value)};
+}
+
+/// Test data kept beside the project, which a checkout alone does not have.
+inline std::filesystem::path shared_data() {
+  const char* given = std::getenv("CADRE_SHARED");
+  return given != nullptr ? std::filesystem::path(given)
+                          : std::filesystem::path(CADRE_SOURCE_DIR "/../shared");
+}
+
+/// Expects `result` to be an error whose message contains `fragment`.
+template <typename T>
+void expect_error(const Result<T>& result, std::string_view fragment) {
+  ASSERT_FALSE(result.has_value()) << "expected an error with: " << fragment;
+  EXPECT_NE(result.error().message.find(fragment), std::string::npos)
+      << "message:  " << result.error().message << "\nexpected: " << fragment;
+}
+
+/// Calls parse(bytes) on every prefix of `valid` that is not all of it, on a copy that ends exactly there, so
+/// that a sanitizer sees a read beyond.
+template <typename Parse>
+void for_each_truncation(std::string_view valid, Parse parse) {
+  for (size_t size = 0; size < valid.size(); ++size) {
+    const std::vector<char> copy(valid.begin(), valid.begin() + static_cast<std::ptrdiff_t>(size));
+    parse(std::as_bytes(std::span(copy)));
+  }
+}
+
+/// Calls parse(bytes) on `count` copies of `valid`, each with 1 to 4 random bytes changed.
+template <typename Parse>
+void for_each_corruption(std::string_view valid, int count, Parse parse) {
+  std::mt19937 random(20250101);
+  for (int i = 0; i < count; ++i) {
+    std::vector<char> copy(valid.begin(), valid.end());
+    const auto changes = 1 + random() % 4;
+    for (unsigned j = 0; j < changes; ++j) copy[random() % copy.size()] = static_cast<char>(random() & 0xFF);
+    parse(std::as_bytes(std::span(copy)));
+  }
+}
+
+}  // namespace cadre::testing
