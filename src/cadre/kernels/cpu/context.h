@@ -1,0 +1,83 @@
+#pragma once
+/// What the operations of the CPU back end share: the inner loops, the threads, and their scratch memory.
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <new>
+#include <vector>
+
+#include "cadre/base/thread_pool.h"
+#include "cadre/kernels/backend.h"
+#include "cadre/kernels/cpu/table.h"
+
+namespace cadre::cpu {
+
+/// Uninitialised floats on a cache-line boundary that grow and are never given back before the back end is,
+/// so that a forward pass allocates only the first time.
+class Scratch {
+ public:
+  float* floats(int64_t count) {
+    if (count > capacity_) {
+      data_.reset(new (std::align_val_t{64}) float[static_cast<size_t>(count)]);
+      capacity_ = count;
+    }
+    return data_.get();
+  }
+
+ private:
+  struct Delete {
+    void operator()(float* p) const { ::operator delete[](p, std::align_val_t{64}); }
+  };
+  std::unique_ptr<float[], Delete> data_;
+  int64_t capacity_ = 0;
+};
+
+/// The scratch of one worker; each member is used by one level of the call only.
+struct Worker {
+  std::vector<const float*> x_rows;
+  Scratch decoded;   ///< weight rows as f32
+  Scratch packed_w;  ///< a panel of weights, as PackRows lays it out
+  Scratch packed_x;  ///< a tile of x
+  Scratch partial;   ///< partial sums between blocks of the inner dimension
+  Scratch up;        ///< expert_ffn: up projections of a panel
+  Scratch queries;   ///< attend: packed queries
+  Scratch scores;
+  Scratch accumulator;
+  Scratch values;
+  Scratch state;  ///< attend: running maximum, sum and factor of each query
+};
+
+/// One expert's panel, a task of expert_ffn.
+struct ExpertTask {
+  int32_t group = 0;
+  int32_t panel = 0;
+};
+
+/// Some rows and heads that share a KV head, a task of attend.
+struct AttendTask {
+  const SequenceRows* sequence = nullptr;
+  int64_t first_row = 0;  ///< within the sequence
+  int64_t rows = 0;
+  int64_t first_head = 0;
+  int64_t heads = 0;
+};
+
+struct CpuContext {
+  CpuTable table{};
+  ThreadPool pool;
+  std::vector<Worker> workers;
+  Scratch rounded_x;
+  std::vector<const float*> x_rows;
+  std::vector<ExpertTask> expert_tasks;
+  std::vector<int32_t> row_starts;       ///< expert_ffn: assignments by row, as offsets and a list
+  std::vector<int32_t> row_assignments;
+  std::vector<AttendTask> attend_tasks;
+
+  explicit CpuContext(int threads) : pool(threads), workers(static_cast<size_t>(pool.size())) {}
+  Worker& worker(int index) { return workers[static_cast<size_t>(index)]; }
+};
+
+inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+}  // namespace cadre::cpu

@@ -1,0 +1,73 @@
+#include <fmt/format.h>
+
+#include "cadre/kernels/backend.h"
+#include "cadre/kernels/cpu/operations.h"
+
+namespace cadre {
+namespace {
+
+CpuTable table_for(Isa isa) {
+  CpuTable table{};
+  fill_generic_products(table);
+  fill_generic_rows(table);
+#if defined(__x86_64__)
+  if (isa >= Isa::kAvx2) {
+    fill_avx2_products(table);
+    fill_avx2_rows(table);
+    fill_avx2_decode(table);
+  }
+  if (isa >= Isa::kAvx512) {
+    fill_avx512_products(table);
+    fill_avx512_rows(table);
+    fill_avx512_decode(table);
+  }
+#endif
+  return table;
+}
+
+class CpuBackend final : public Backend {
+ public:
+  CpuBackend(Isa isa, int threads) : isa_(isa), context_(threads) { context_.table = table_for(isa); }
+
+  void matmul(const Matmul& args) override { cpu::matmul(context_, args); }
+  void head_matmul(const HeadMatmul& args) override { cpu::head_matmul(context_, args); }
+  void embed(const Embed& args) override { cpu::embed(context_, args); }
+  void rms_norm(const RmsNorm& args) override { cpu::rms_norm(context_, args); }
+  void rope(const Rope& args) override { cpu::rope(context_, args); }
+  void swiglu(const Swiglu& args) override { cpu::swiglu(context_, args); }
+  void add(const Add& args) override { cpu::add(context_, args); }
+  void copy(const Copy& args) override { cpu::copy(context_, args); }
+  void kv_write(const KvWrite& args) override { cpu::kv_write(context_, args); }
+  void kv_read(const KvRead& args) override { cpu::kv_read(context_, args); }
+  void attend(const Attend& args) override { cpu::attend(context_, args); }
+  void expert_ffn(const ExpertFfn& args) override { cpu::expert_ffn(context_, args); }
+
+  std::string description() const override {
+    const int threads = context_.pool.size();
+    return fmt::format("cpu/{}, {} thread{}", name(isa_), threads, threads == 1 ? "" : "s");
+  }
+
+ private:
+  Isa isa_;
+  cpu::CpuContext context_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Backend>> make_cpu_backend(const CpuOptions& options) {
+  if (options.threads < 0 || options.threads > kMaxThreads)
+    return fail(ErrorKind::kUsage, "threads: 0 (one per core) to {} expected, {} found", kMaxThreads, options.threads);
+  Isa isa = best_isa();
+  if (!options.isa.empty() && options.isa != "auto") {
+    const std::optional<Isa> named = isa_from_name(options.isa);
+    if (!named)
+      return fail(ErrorKind::kUsage, "instruction set: auto, generic, avx2 or avx512 expected, '{}' found", options.isa);
+    if (!has_isa(*named))
+      return fail(ErrorKind::kNotFound, "instruction set '{}': this machine has none above '{}'", options.isa,
+                  name(isa));
+    isa = *named;
+  }
+  return std::make_unique<CpuBackend>(isa, options.threads);
+}
+
+}  // namespace cadre

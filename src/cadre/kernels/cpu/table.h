@@ -1,0 +1,144 @@
+#pragma once
+/// The inner loops of the CPU back end as a table of functions, one table per instruction set.
+///
+/// Plain structs and C types only: this header is compiled with the flags of each instruction set, and must
+/// not define anything that the linker could take from one of them for all. Sixteen lanes are the unit of
+/// every reduction (kernels/backend.h), whatever the registers: "as if padded with zeros to a multiple of 16".
+
+#include <cstdint>
+
+namespace cadre {
+
+/// y[i * y_stride + j] = x_i . w_j over k elements, weights read where they lie.
+struct DotRows {
+  const float* const* x;  ///< [x_rows]
+  int64_t x_rows;
+  const void* w;  ///< row j at byte j * w_stride, any alignment
+  int64_t w_stride;
+  int64_t w_rows;
+  int64_t k;
+  float* y;
+  int64_t y_stride;
+};
+
+/// Up to `tile` rows of k elements interleaved in steps of 16: out[step][row][lane], zeros where rows or
+/// elements are missing.
+struct PackRows {
+  const void* const* rows;  ///< [count]
+  int64_t count;
+  int64_t tile;
+  int64_t k;
+  float* out;  ///< [ceil(k / 16)][tile][16]
+};
+
+/// The products of a packed tile of x with a packed tile of w, over part of their length: `first` starts the
+/// partial sums, otherwise they are read from `partial`; `last` adds them up and stores the results,
+/// otherwise they are written back.
+struct TileProduct {
+  const float* x;  ///< [steps][x_tile][16]
+  const float* w;  ///< [steps][w_tile][16]
+  int64_t steps;
+  bool first;
+  bool last;
+  float* partial;  ///< [x_tile][w_tile][16]; unused if first and last
+  float* y;
+  int64_t y_stride;
+  int64_t rows;  ///< of y that exist, up to x_tile
+  int64_t cols;  ///< up to w_tile
+};
+
+/// y[r, c] = chain over j of p[r, j] * v[j, c] by fused multiply-add in ascending j, starting from 0, or
+/// from y[r, c] * rescale[r].
+struct ColumnProduct {
+  const float* p;
+  int64_t p_stride;
+  int64_t rows;
+  int64_t count;
+  const void* v;     ///< row j at byte j * v_stride
+  int64_t v_stride;
+  int64_t width;
+  float* y;
+  int64_t y_stride;
+  const float* rescale;  ///< [rows], or null to start from 0
+};
+
+/// One block of an online softmax: scores become exp(scale * score - maximum), `maximum` and `sum` take the
+/// block in, and the factor for what was accumulated before comes back.
+struct SoftmaxBlock {
+  float* scores;
+  int64_t count;  ///< at least 1
+  float scale;
+  float* maximum;  ///< -infinity before the first block
+  float* sum;      ///< 0 before the first block
+};
+
+struct RmsNormRow {
+  const float* x;
+  const float* gain;  ///< may be null
+  float* y;           ///< may be x
+  int64_t width;
+  float eps;
+};
+
+struct RopeRow {
+  float* x;
+  const float* cosine;
+  const float* sine;
+  int64_t pairs;
+  bool interleaved;
+};
+
+struct SwigluRow {
+  const float* gate;
+  const float* up;
+  float* y;  ///< may be gate
+  int64_t width;
+  bool round_to_bf16;  ///< the result, for a product that takes bf16 inputs
+};
+
+struct CpuTable {
+  // Products along rows.
+  void (*dot_rows_f32)(const DotRows&);
+  void (*dot_rows_bf16)(const DotRows&);
+  int64_t x_tile;  ///< rows of x in a tile of tile_product
+  int64_t w_tile;
+  void (*pack_f32)(const PackRows&);
+  void (*pack_bf16)(const PackRows&);
+  void (*tile_product)(const TileProduct&);
+
+  // Products along columns.
+  void (*column_product_f32)(const ColumnProduct&);
+  void (*column_product_bf16)(const ColumnProduct&);
+
+  // One row.
+  float (*softmax_block)(const SoftmaxBlock&);
+  void (*rms_norm_row)(const RmsNormRow&);
+  void (*rope_row)(const RopeRow&);
+  void (*swiglu_row)(const SwigluRow&);
+  void (*add_row)(const float* x, float* y, int64_t width);
+  void (*multiply_add_row)(float factor, const float* x, float* y, int64_t width);  ///< y = fma(factor, x, y)
+  void (*multiply_row)(float factor, float* y, int64_t width);
+  void (*divide_row)(const float* x, float divisor, float* y, int64_t width);
+  void (*round_to_bf16_row)(const float* x, float* y, int64_t width);
+
+  // Conversions of a row; the source needs no alignment. Null where tensor/'s decode_row is all there is.
+  void (*store_bf16_row)(const float* x, void* y, int64_t width);
+  void (*decode_bf16)(const void* source, float* out, int64_t elements);
+  void (*decode_f16)(const void* source, float* out, int64_t elements);
+  void (*decode_f8e4m3)(const void* source, float* out, int64_t elements);
+  void (*decode_q8_0)(const void* source, float* out, int64_t elements);
+  void (*decode_q4_0)(const void* source, float* out, int64_t elements);
+};
+
+// Each sets the entries it has; an entry that an instruction set does not fill is inherited from the one
+// before it. Defined in cpu/<instruction set>/.
+void fill_generic_products(CpuTable& table);
+void fill_generic_rows(CpuTable& table);
+void fill_avx2_products(CpuTable& table);
+void fill_avx2_rows(CpuTable& table);
+void fill_avx2_decode(CpuTable& table);
+void fill_avx512_products(CpuTable& table);
+void fill_avx512_rows(CpuTable& table);
+void fill_avx512_decode(CpuTable& table);
+
+}  // namespace cadre

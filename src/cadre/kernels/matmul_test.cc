@@ -1,0 +1,237 @@
+#include "cadre/kernels/conformance.h"
+
+namespace cadre {
+namespace {
+
+using namespace conformance;
+
+struct MatmulCase {
+  int64_t rows = 1;
+  int64_t k = 1;
+  int64_t out = 1;
+  Compute compute = Compute::kF32;
+  Values values = Values::kOrdinary;
+  int64_t x_gap = 0;   ///< floats between rows of x
+  int64_t y_gap = 0;
+  int64_t offset = 0;  ///< floats that x and y are off their alignment
+};
+
+std::vector<float> with_gaps(std::span<const float> dense, int64_t rows, int64_t width, int64_t gap) {
+  std::vector<float> spread(static_cast<size_t>(rows * (width + gap) + 1), std::numeric_limits<float>::quiet_NaN());
+  for (int64_t r = 0; r < rows; ++r)
+    std::copy_n(dense.begin() + r * width, width, spread.begin() + r * (width + gap));
+  return spread;
+}
+
+Expected expected_matmul(const MatmulCase& c, const std::vector<float>& x, const Weight& w) {
+  Expected expected;
+  expected.values.resize(static_cast<size_t>(c.rows * c.out));
+  reference().matmul({.x = Tensor::dense(const_cast<float*>(x.data()), c.rows, c.k),
+                      .w = w,
+                      .y = Tensor::dense(expected.values.data(), c.rows, c.out),
+                      .compute = c.compute});
+  std::vector<float> row(static_cast<size_t>(c.k));
+  expected.allowed.resize(expected.values.size());
+  for (int64_t o = 0; o < c.out; ++o) {
+    decode_weight_row(w, o, row.data());
+    for (int64_t t = 0; t < c.rows; ++t) {
+      double magnitude = 0;
+      for (int64_t k = 0; k < c.k; ++k)
+        magnitude += std::abs(double{x[static_cast<size_t>(t * c.k + k)]} * double{row[static_cast<size_t>(k)]});
+      // Inputs rounded to bf16 may be larger by 2^-8 each.
+      expected.allowed[static_cast<size_t>(t * c.out + o)] = tolerance(c.k, magnitude * 1.01);
+    }
+  }
+  return expected;
+}
+
+void check_matmul(const MatmulCase& c, const Weight& w) {
+  SCOPED_TRACE(testing::Message() << c.rows << " x " << c.k << " -> " << c.out << ", " << name(w.dtype)
+                                  << (c.compute == Compute::kBF16 ? ", bf16 inputs" : ""));
+  const std::vector<float> x = random_values(c.rows * c.k, 7, c.values);
+  std::vector<float> spread = with_gaps(x, c.rows, c.k, c.x_gap);
+  spread.insert(spread.begin(), static_cast<size_t>(c.offset), 0.0f);
+  const auto run = [&](Backend& backend) {
+    GuardedOutput y(c.rows * (c.out + c.y_gap), c.offset);
+    const Tensor input{spread.data() + c.offset, c.rows, 1, c.k, c.k + c.x_gap, c.k};
+    const Tensor output{y.data(), c.rows, 1, c.out, c.out + c.y_gap, c.out};
+    backend.matmul({.x = input, .w = w, .y = output, .compute = c.compute});
+    std::vector<float> dense;
+    const std::vector<float> all = y.take();
+    for (int64_t t = 0; t < c.rows; ++t) {
+      const auto begin = all.begin() + t * (c.out + c.y_gap);
+      dense.insert(dense.end(), begin, begin + c.out);
+      for (int64_t i = 0; i < c.y_gap; ++i)
+        EXPECT_EQ(std::bit_cast<uint32_t>(begin[c.out + i]), GuardedOutput::kPattern) << "gap of row " << t;
+    }
+    return dense;
+  };
+  expect_conformance(run, expected_matmul(c, x, w));
+}
+
+constexpr int64_t kLengths[] = {0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14, 15, 16, 17,
+                                18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 47, 97, 257};
+
+TEST(Matmul, EveryInnerLength) {
+  for (const int64_t k : kLengths)
+    for (const DType dtype : {DType::kF32, DType::kBF16})
+      for (const int64_t rows : {1, 2, 3, 4, 5, 13})
+        check_matmul({.rows = rows, .k = k, .out = 7}, random_weight(dtype, 7, k, 11).weight);
+}
+
+TEST(Matmul, EveryNumberOfOutputs) {
+  for (int64_t out = 1; out <= 40; ++out)
+    for (const int64_t rows : {1, 4, 11, 12, 17})
+      check_matmul({.rows = rows, .k = 33, .out = out}, random_weight(DType::kBF16, out, 33, 13).weight);
+}
+
+TEST(Matmul, EveryWeightType) {
+  for (const DType dtype : kWeightDTypes)
+    for (const Compute compute : {Compute::kF32, Compute::kBF16})
+      for (const int64_t rows : {1, 6, 13}) {
+        check_matmul({.rows = rows, .k = 512, .out = 23, .compute = compute},
+                     random_weight(dtype, 23, 512, 17, /*misalign=*/3).weight);
+      }
+}
+
+TEST(Matmul, Fp8ScalesOfSlicedRows) {
+  OwnedWeight w = random_weight(DType::kF8E4M3, 70, 200, 19);
+  add_scales(w, 16, 48, 23);
+  for (const int64_t rows : {1, 13})
+    for (const int64_t first : {0, 5, 33})
+      check_matmul({.rows = rows, .k = 200, .out = 30}, w.weight.slice_rows(first, 30));
+}
+
+TEST(Matmul, InnerLengthsAboveOneBlock) {
+  OwnedWeight fp8 = random_weight(DType::kF8E4M3, 19, 2600, 29);
+  add_scales(fp8, 8, 128, 31);
+  for (const int64_t rows : {3, 14, 270}) {
+    for (const DType dtype : {DType::kF32, DType::kBF16})
+      check_matmul({.rows = rows, .k = 2600, .out = 19}, random_weight(dtype, 19, 2600, 37, 1).weight);
+    check_matmul({.rows = rows, .k = 2600, .out = 19}, fp8.weight);
+  }
+  check_matmul({.rows = 13, .k = 2304, .out = 9}, random_weight(DType::kQ4_K, 9, 2304, 37, 1).weight);
+}
+
+TEST(Matmul, StridesAndMisalignment) {
+  for (int64_t offset = 0; offset < 4; ++offset)
+    for (const int64_t rows : {1, 3, 14})
+      for (const DType dtype : {DType::kF32, DType::kBF16})
+        check_matmul({.rows = rows, .k = 53, .out = 21, .x_gap = 5, .y_gap = 3, .offset = offset},
+                     random_weight(dtype, 21, 53, 41, offset).weight);
+}
+
+TEST(Matmul, DifficultValues) {
+  for (const Values kind : {Values::kDifficult, Values::kNonFinite})
+    for (const DType dtype : {DType::kF32, DType::kBF16})
+      for (const Compute compute : {Compute::kF32, Compute::kBF16})
+        for (const int64_t rows : {1, 4, 15})
+          check_matmul({.rows = rows, .k = 61, .out = 9, .compute = compute, .values = kind},
+                       random_weight(dtype, 9, 61, 43, 0, kind).weight);
+}
+
+TEST(Matmul, ARowDependsOnNothingElse) {
+  const int64_t rows = 300, k = 1100, out = 130;
+  std::vector<float> x = random_values(rows * k, 47);
+  for (const DType dtype : {DType::kF32, DType::kBF16, DType::kF16}) {
+    const OwnedWeight w = random_weight(dtype, out, k, 53);
+    for (const Isa isa : isas()) {
+      if (isa == Isa::kGeneric) continue;  // equal to the others by the tests above, and slow
+      std::vector<float> all(static_cast<size_t>(rows * out));
+      backend(isa, 1).matmul(
+          {.x = Tensor::dense(x.data(), rows, k), .w = w.weight, .y = Tensor::dense(all.data(), rows, out)});
+      for (const int64_t count : {1, 2, 3, 5, 12, 40}) {
+        const int64_t first = 137;
+        std::vector<float> some(static_cast<size_t>(count * out));
+        backend(isa, 2).matmul({.x = Tensor::dense(x.data() + first * k, count, k),
+                                .w = w.weight,
+                                .y = Tensor::dense(some.data(), count, out)});
+        EXPECT_TRUE(same_bits(some, std::span(all).subspan(static_cast<size_t>(first * out), some.size())))
+            << name(isa) << ' ' << name(dtype) << ", " << count << " rows";
+      }
+    }
+  }
+}
+
+struct HeadCase {
+  int64_t rows;
+  int64_t heads;
+  int64_t in;
+  int64_t out;
+  bool transposed;
+  bool shared_input;
+  Compute compute;
+};
+
+void check_head_matmul(const HeadCase& c, DType dtype) {
+  SCOPED_TRACE(testing::Message() << c.rows << " rows, " << c.heads << " heads, " << c.in << " -> " << c.out << ' '
+                                  << name(dtype) << (c.transposed ? ", transposed" : ""));
+  const int64_t head_rows = (c.transposed ? c.in : c.out) + 3;
+  const OwnedWeight w =
+      random_weight(dtype, 2 + c.heads * head_rows, c.transposed ? c.out : c.in, 59, 2, Values::kOrdinary);
+  const int64_t x_heads = c.shared_input ? 1 : c.heads;
+  std::vector<float> x = random_values(c.rows * x_heads * c.in, 61);
+  const Tensor input{x.data(), c.rows, c.heads, c.in, x_heads * c.in, c.shared_input ? 0 : c.in};
+  const auto run = [&](Backend& backend) {
+    GuardedOutput y(c.rows * c.heads * c.out, 1);
+    backend.head_matmul({.x = input,
+                         .w = w.weight,
+                         .first_row = 2,
+                         .head_rows = head_rows,
+                         .transposed = c.transposed,
+                         .y = Tensor::dense(y.data(), c.rows, c.heads, c.out),
+                         .compute = c.compute});
+    return y.take();
+  };
+  Expected expected{.values = run(reference()), .allowed = {}};
+  // |x| and |w| are at most about 5 and 6 here, the latter by Q8_0's 0.03 * 128 and E4M3's 448.
+  const double largest = dtype == DType::kF8E4M3 ? 448 : 16;
+  expected.allowed.assign(expected.values.size(), tolerance(c.in, static_cast<double>(c.in) * 6 * largest));
+  expect_conformance(run, expected);
+}
+
+TEST(HeadMatmul, EveryForm) {
+  for (const DType dtype : kWeightDTypes)
+    for (const bool transposed : {false, true})
+      for (const bool shared : {false, true})
+        for (const int64_t rows : {1, 5, 14}) {
+          const bool blocks = info(dtype).block_elements > 1;
+          const int64_t cols = blocks ? 256 : 37;
+          check_head_matmul({.rows = rows,
+                             .heads = 3,
+                             .in = transposed ? 19 : cols,
+                             .out = transposed ? cols : 19,
+                             .transposed = transposed,
+                             .shared_input = shared,
+                             .compute = rows == 5 ? Compute::kBF16 : Compute::kF32},
+                            dtype);
+        }
+}
+
+TEST(HeadMatmul, EveryWidth) {
+  for (const int64_t width : kLengths)
+    for (const bool transposed : {false, true})
+      check_head_matmul({.rows = 3,
+                         .heads = 2,
+                         .in = transposed ? 5 : width,
+                         .out = transposed ? width : 5,
+                         .transposed = transposed,
+                         .shared_input = false,
+                         .compute = Compute::kF32},
+                        DType::kBF16);
+}
+
+TEST(HeadMatmul, ManyRowsAreSharedOut) {
+  for (const bool transposed : {false, true})
+    check_head_matmul({.rows = 300,
+                       .heads = 2,
+                       .in = 40,
+                       .out = 24,
+                       .transposed = transposed,
+                       .shared_input = false,
+                       .compute = Compute::kF32},
+                      DType::kF32);
+}
+
+}  // namespace
+}  // namespace cadre
