@@ -1,0 +1,36 @@
+#include "cadre/model/layers/moe.h"
+
+namespace cadre {
+namespace {
+
+void trace_plan(TraceSink& trace, const RoutingPlan& plan) {
+  trace.record("router_logits", plan.layer, plan.router_logits);
+  std::vector<int32_t> counts;
+  for (int64_t t = 0; t < plan.tokens(); ++t) counts.push_back(plan.first[t + 1] - plan.first[t]);
+  trace.record_routing(plan.layer, counts, plan.experts, plan.weights);
+}
+
+}  // namespace
+
+Tensor Moe::forward(Context& ctx, const Tensor& x, std::span<const RoutingPolicy> policies) const {
+  const Tensor router_logits = ops::matmul_f32(ctx, x, router);  // [T, E]
+  RoutingPlan plan = select_experts(c, layer, router_logits, selection_bias);
+  for (const RoutingPolicy& policy : policies) plan = policy(std::move(plan));
+  if (ctx.trace != nullptr) trace_plan(*ctx.trace, plan);
+
+  const Tensor y = run_experts(ctx, x, plan);  // [T, d]
+  if (c.n_shared_experts > 0) ops::add_in_place(ctx, y, shared.forward(ctx, x));
+  return y;
+}
+
+Tensor Moe::run_experts(Context& ctx, const Tensor& x, const RoutingPlan& plan) const {
+  const ExpertAssignments assigned = group_by_expert(plan, c.n_routed_experts);
+  std::vector<ExpertGroup> groups(assigned.experts.size());
+  for (size_t g = 0; g < groups.size(); ++g)
+    groups[g] = {.expert = experts[assigned.experts[g]],
+                 .first = assigned.first[g],
+                 .count = assigned.first[g + 1] - assigned.first[g]};
+  return ops::expert_ffn(ctx, x, groups, assigned.rows, assigned.weights, c.moe_intermediate_size);
+}
+
+}  // namespace cadre

@@ -1,0 +1,147 @@
+#include "cadre/model/routing_plan.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <numeric>
+
+namespace cadre {
+namespace {
+
+constexpr float kMasked = -std::numeric_limits<float>::infinity();
+constexpr float kWeightSumFloor = 1e-20f;  // DeepSeek-V3 modeling: keeps the division finite
+
+/// NaN ranks below everything, so that a broken row selects experts in index order instead of being
+/// undefined behaviour in the sort.
+bool ranks_above(float a, int32_t index_a, float b, int32_t index_b) {
+  const bool nan_a = std::isnan(a);
+  const bool nan_b = std::isnan(b);
+  if (nan_a != nan_b) return nan_b;
+  if (!nan_a && a != b) return a > b;
+  return index_a < index_b;
+}
+
+/// Indices of the k largest values, best first.
+void top_k(std::span<const float> values, int64_t k, std::vector<int32_t>& best) {
+  best.resize(values.size());
+  std::iota(best.begin(), best.end(), 0);
+  std::partial_sort(best.begin(), best.begin() + k, best.end(),
+                    [&](int32_t a, int32_t b) { return ranks_above(values[a], a, values[b], b); });
+  best.resize(static_cast<size_t>(k));
+}
+
+float group_value(GroupScore rule, std::span<const float> choice) {
+  float best = kMasked;
+  float second = kMasked;
+  for (const float value : choice) {
+    if (value > best) {
+      second = best;
+      best = value;
+    } else if (value > second) {
+      second = value;
+    }
+  }
+  return rule == GroupScore::kTopTwoSum && choice.size() > 1 ? best + second : best;
+}
+
+/// Sets the scores outside the best `topk_group` groups of consecutive experts to minus infinity.
+void mask_groups(const MoeConfig& config, std::span<float> choice, std::vector<float>& group_values,
+                 std::vector<int32_t>& best_groups) {
+  const int64_t size = config.n_routed_experts / config.n_group;
+  group_values.resize(static_cast<size_t>(config.n_group));
+  for (int64_t g = 0; g < config.n_group; ++g)
+    group_values[g] = group_value(config.group_score, choice.subspan(static_cast<size_t>(g * size), static_cast<size_t>(size)));
+  top_k(group_values, config.topk_group, best_groups);
+  for (int64_t g = 0; g < config.n_group; ++g) {
+    if (std::find(best_groups.begin(), best_groups.end(), g) != best_groups.end()) continue;
+    std::fill_n(choice.begin() + g * size, size, kMasked);
+  }
+}
+
+}  // namespace
+
+void score_experts(ScoreFunction function, std::span<const float> logits, std::span<float> scores) {
+  // exp and log in f64: their results, rounded to f32, do not depend on which libm variant the machine picks.
+  switch (function) {
+    case ScoreFunction::kSoftmax: {
+      double largest = -std::numeric_limits<double>::infinity();
+      for (const float z : logits) largest = std::max(largest, static_cast<double>(z));
+      double sum = 0;
+      for (const float z : logits) sum += std::exp(static_cast<double>(z) - largest);
+      for (size_t i = 0; i < logits.size(); ++i)
+        scores[i] = static_cast<float>(std::exp(static_cast<double>(logits[i]) - largest) / sum);
+      return;
+    }
+    case ScoreFunction::kSigmoid:
+      for (size_t i = 0; i < logits.size(); ++i)
+        scores[i] = static_cast<float>(1.0 / (1.0 + std::exp(-static_cast<double>(logits[i]))));
+      return;
+    case ScoreFunction::kSqrtSoftplus:
+      for (size_t i = 0; i < logits.size(); ++i) {
+        const double z = logits[i];
+        scores[i] = static_cast<float>(std::sqrt(std::max(z, 0.0) + std::log1p(std::exp(-std::abs(z)))));
+      }
+      return;
+  }
+}
+
+RoutingPlan select_experts(const MoeConfig& config, int layer, const Tensor& router_logits,
+                           std::span<const float> bias) {
+  const auto n_experts = static_cast<size_t>(config.n_routed_experts);
+  const int64_t k = config.num_experts_per_tok;
+  RoutingPlan plan{.layer = layer, .router_logits = router_logits};
+  plan.first.resize(static_cast<size_t>(router_logits.rows) + 1);
+  plan.experts.reserve(static_cast<size_t>(router_logits.rows * k));
+  plan.weights.reserve(static_cast<size_t>(router_logits.rows * k));
+
+  std::vector<float> scores(n_experts);
+  std::vector<float> choice(n_experts);
+  std::vector<float> group_values;
+  std::vector<int32_t> best_groups;
+  std::vector<int32_t> selected;
+  for (int64_t t = 0; t < router_logits.rows; ++t) {
+    score_experts(config.score_function, std::span(router_logits.row(t), n_experts), scores);
+    choice = scores;
+    for (size_t i = 0; i < bias.size(); ++i) choice[i] += bias[i];
+    if (config.group_score != GroupScore::kNone) mask_groups(config, choice, group_values, best_groups);
+    top_k(choice, k, selected);
+    std::sort(selected.begin(), selected.end());
+
+    float sum = 0;
+    for (const int32_t e : selected) sum += scores[e];
+    for (const int32_t e : selected) {
+      float weight = scores[e];
+      if (config.normalise_weights) weight /= sum + kWeightSumFloor;
+      plan.experts.push_back(e);
+      plan.weights.push_back(weight * config.weight_scale);
+    }
+    plan.first[t + 1] = static_cast<int32_t>(plan.experts.size());
+  }
+  return plan;
+}
+
+ExpertAssignments group_by_expert(const RoutingPlan& plan, int64_t n_experts) {
+  std::vector<int64_t> next(static_cast<size_t>(n_experts) + 1);
+  for (const int32_t e : plan.experts) ++next[e + 1];
+  ExpertAssignments result;
+  for (int64_t e = 0; e < n_experts; ++e) {
+    if (next[e + 1] > 0) {
+      result.experts.push_back(static_cast<int32_t>(e));
+      result.first.push_back(next[e]);
+    }
+    next[e + 1] += next[e];
+  }
+  result.first.push_back(static_cast<int64_t>(plan.experts.size()));
+  result.rows.resize(plan.experts.size());
+  result.weights.resize(plan.experts.size());
+  for (int64_t t = 0; t < plan.tokens(); ++t) {
+    for (int32_t i = plan.first[t]; i < plan.first[t + 1]; ++i) {
+      const int64_t slot = next[plan.experts[i]]++;
+      result.rows[slot] = static_cast<int32_t>(t);
+      result.weights[slot] = plan.weights[i];
+    }
+  }
+  return result;
+}
+
+}  // namespace cadre

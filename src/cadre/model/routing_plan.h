@@ -1,0 +1,55 @@
+#pragma once
+/// Which experts each token gets, and with what weight, as plain data: what a router decides, what policies
+/// change, and what the expert operation carries out.
+
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <vector>
+
+#include "cadre/model/config.h"
+#include "cadre/tensor/tensor.h"
+
+namespace cadre {
+
+/// The routing of T tokens at one MoE layer. Token t owns entries [first[t], first[t + 1]), in ascending
+/// expert index; their number may differ from token to token.
+struct RoutingPlan {
+  int layer = 0;
+  std::vector<int32_t> first;    ///< [T + 1]
+  std::vector<int32_t> experts;  ///< [first[T]]
+  std::vector<float> weights;    ///< [first[T]]
+  Tensor router_logits;          ///< [T, E] what the decision was made from
+
+  int64_t tokens() const { return static_cast<int64_t>(first.size()) - 1; }
+  std::span<const int32_t> experts_of(int64_t t) const {
+    return std::span(experts).subspan(static_cast<size_t>(first[t]), static_cast<size_t>(first[t + 1] - first[t]));
+  }
+  std::span<const float> weights_of(int64_t t) const {
+    return std::span(weights).subspan(static_cast<size_t>(first[t]), static_cast<size_t>(first[t + 1] - first[t]));
+  }
+};
+
+/// A policy changes a plan: fewer experts, a fallback, a mask. Called once per MoE layer and step.
+using RoutingPolicy = std::function<RoutingPlan(RoutingPlan)>;
+
+/// Scores of one token from its router logits.   logits, scores: [E]
+void score_experts(ScoreFunction function, std::span<const float> logits, std::span<float> scores);
+
+/// The decision of every published gate of the family (DeepSeek-V2 greedy and group-limited, V3 noaux_tc):
+/// top-k of the scores, with a bias and within the best groups where the configuration says so; weights from
+/// the unbiased scores. Ties go to the lower expert (and group) index.
+/// router_logits: [T, E], bias: [E] or empty
+RoutingPlan select_experts(const MoeConfig& config, int layer, const Tensor& router_logits,
+                           std::span<const float> bias);
+
+/// A plan turned around: the tokens of each expert that has any.
+struct ExpertAssignments {
+  std::vector<int32_t> experts;  ///< ascending, only those with tokens
+  std::vector<int64_t> first;    ///< [experts + 1] into rows and weights
+  std::vector<int32_t> rows;     ///< tokens of each expert, ascending
+  std::vector<float> weights;
+};
+ExpertAssignments group_by_expert(const RoutingPlan& plan, int64_t n_experts);
+
+}  // namespace cadre

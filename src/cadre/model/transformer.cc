@@ -1,0 +1,124 @@
+#include "cadre/model/transformer.h"
+
+namespace cadre {
+namespace {
+
+template <typename... Cases>
+struct Overloaded : Cases... {
+  using Cases::operator()...;
+};
+template <typename... Cases>
+Overloaded(Cases...) -> Overloaded<Cases...>;
+
+void forward_block(Context& ctx, const Block& block, const ModelConfig& config, const Tensor& h, const Batch& batch,
+                   LayerCache cache, std::span<const RoutingPolicy> policies) {
+  const ArenaScope scratch(ctx.arena);
+  {
+    const ArenaScope attention_scratch(ctx.arena);
+    const Tensor x = ops::rms_norm(ctx, h, block.attention_norm, config.rms_norm_eps);
+    ops::add_in_place(ctx, h, std::visit([&](const auto& layer) { return layer.forward(ctx, x, batch, cache); },
+                                         block.attention));
+  }
+  const Tensor x = ops::rms_norm(ctx, h, block.ffn_norm, config.rms_norm_eps);
+  ops::add_in_place(ctx, h,
+                    std::visit(Overloaded{[&](const SwigluFfn& ffn) { return ffn.forward(ctx, x); },
+                                          [&](const Moe& moe) { return moe.forward(ctx, x, policies); }},
+                               block.ffn));
+}
+
+/// The rows of h that logits are wanted for.
+Tensor select_rows(Context& ctx, const Tensor& h, std::span<const int32_t> rows) {
+  const Tensor selected = ctx.allocate(static_cast<int64_t>(rows.size()), h.width);
+  // Runs of adjacent rows are copied at once: usually all of them, or one.
+  for (size_t begin = 0; begin < rows.size();) {
+    size_t end = begin + 1;
+    while (end < rows.size() && rows[end] == rows[end - 1] + 1) ++end;
+    const auto count = static_cast<int64_t>(end - begin);
+    ops::copy(ctx, h.slice_rows(rows[begin], count), selected.slice_rows(static_cast<int64_t>(begin), count));
+    begin = end;
+  }
+  return selected;
+}
+
+}  // namespace
+
+Transformer Transformer::layout(const ModelConfig& config) {
+  Transformer model;
+  model.config = config;
+  for (int64_t layer = 0; layer < config.num_hidden_layers; ++layer) {
+    Block block;
+    if (const auto* mla = std::get_if<MlaConfig>(&config.attention)) {
+      Mla attention;
+      attention.c = *mla;
+      attention.rms_norm_eps = config.rms_norm_eps;
+      attention.rope_interleaved = config.rope.interleaved;
+      block.attention = std::move(attention);
+    } else {
+      Gqa attention;
+      attention.c = std::get<GqaConfig>(config.attention);
+      attention.rope_interleaved = config.rope.interleaved;
+      block.attention = std::move(attention);
+    }
+    if (config.is_moe_layer(layer)) {
+      Moe moe;
+      moe.c = *config.moe;
+      moe.layer = static_cast<int>(layer);
+      moe.experts.resize(static_cast<size_t>(config.moe->n_routed_experts));
+      block.ffn = std::move(moe);
+    } else {
+      block.ffn = SwigluFfn{};
+    }
+    model.blocks.push_back(std::move(block));
+  }
+  return model;
+}
+
+Tensor Transformer::forward(Context& ctx, const Batch& batch, std::span<const LayerCache> caches,
+                            std::span<const int32_t> logit_rows, std::span<const RoutingPolicy> policies) const {
+  const Tensor h = ops::embed(ctx, batch.tokens, embedding);  // [T, d]
+  if (ctx.trace != nullptr) ctx.trace->record("embed", -1, h);
+  for (size_t layer = 0; layer < blocks.size(); ++layer) {
+    forward_block(ctx, blocks[layer], config, h, batch, caches[layer], policies);
+    if (ctx.trace != nullptr) ctx.trace->record("hidden", static_cast<int>(layer), h);
+  }
+  const Tensor x = ops::rms_norm(ctx, select_rows(ctx, h, logit_rows), final_norm, config.rms_norm_eps);
+  if (ctx.trace != nullptr) ctx.trace->record("final_norm", -1, x);
+  return ops::matmul(ctx, x, head);
+}
+
+std::vector<CacheStream> Transformer::cache_streams(int64_t layer) const {
+  return std::visit([](const auto& attention) { return attention.cache_streams(); }, blocks[layer].attention);
+}
+
+int64_t Transformer::activation_bytes(int64_t rows, int64_t logit_rows, int64_t context, MlaForm form) const {
+  // Sums of the widths that each layer allocates per row; an upper bound that costs address space only.
+  const int64_t d = config.hidden_size;
+  int64_t attention = 0;
+  int64_t fixed = 0;
+  if (const auto* mla = std::get_if<MlaConfig>(&config.attention)) {
+    const int64_t heads = mla->num_attention_heads;
+    attention = 2 * mla->q_lora_rank + mla->latent_dim() +
+                heads * (mla->qk_head_dim() + mla->latent_dim() + mla->kv_lora_rank + 3 * mla->v_head_dim) + 2 * d;
+    if (form == MlaForm::kAuto) {
+      const int64_t page_slack = 4096;
+      fixed = (context + page_slack) * (mla->latent_dim() + heads * (mla->qk_head_dim() + mla->v_head_dim) + 1);
+      attention += heads * mla->v_head_dim;
+    }
+  } else {
+    const auto& gqa = std::get<GqaConfig>(config.attention);
+    attention = gqa.head_dim * (2 * gqa.num_attention_heads + 2 * gqa.num_key_value_heads) + 2 * d;
+  }
+  int64_t ffn = 2 * config.intermediate_size + 2 * d;
+  if (config.moe) {
+    const MoeConfig& moe = *config.moe;
+    const int64_t routed = moe.n_routed_experts + d + moe.num_experts_per_tok * (moe.moe_intermediate_size + d);
+    const int64_t shared = 2 * moe.n_shared_experts * moe.moe_intermediate_size + d;
+    ffn = std::max(ffn, routed + shared + 2 * d);
+  }
+  const int64_t per_row = d + std::max(attention, ffn);
+  const int64_t per_logit_row = 2 * d + config.vocab_size;
+  const int64_t alignment_slack = int64_t{1} << 20;
+  return (rows * per_row + logit_rows * per_logit_row + fixed) * static_cast<int64_t>(sizeof(float)) + alignment_slack;
+}
+
+}  // namespace cadre

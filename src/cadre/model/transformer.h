@@ -1,0 +1,43 @@
+#pragma once
+/// The decoder: embedding, blocks of attention and feed-forward with pre-norm residuals, head.
+
+#include <span>
+#include <variant>
+#include <vector>
+
+#include "cadre/model/layers/gqa.h"
+#include "cadre/model/layers/mla.h"
+#include "cadre/model/layers/moe.h"
+
+namespace cadre {
+
+/// h <- h + attention(norm(h));  h <- h + ffn(norm(h)).   h: [T, d]
+struct Block {
+  VectorWeight attention_norm;
+  std::variant<Mla, Gqa> attention;
+  VectorWeight ffn_norm;
+  std::variant<SwigluFfn, Moe> ffn;
+};
+
+struct Transformer {
+  ModelConfig config;
+  Weight embedding;  ///< [V, d]
+  std::vector<Block> blocks;
+  VectorWeight final_norm;
+  Weight head;  ///< [V, d]; the embedding when tied
+
+  /// The layers of `config` with no weights bound yet.
+  static Transformer layout(const ModelConfig& config);
+
+  /// `caches[l]` are layer l's streams. -> logits [logit_rows, V], for the rows of the batch named.
+  Tensor forward(Context& ctx, const Batch& batch, std::span<const LayerCache> caches,
+                 std::span<const int32_t> logit_rows, std::span<const RoutingPolicy> policies) const;
+
+  std::vector<CacheStream> cache_streams(int64_t layer) const;
+
+  /// Arena bytes that `forward` needs at most for `rows` rows of `logit_rows` logits, over caches of
+  /// at most `context` tokens.
+  int64_t activation_bytes(int64_t rows, int64_t logit_rows, int64_t context, MlaForm form) const;
+};
+
+}  // namespace cadre

@@ -1,0 +1,38 @@
+#pragma once
+/// What a forward pass carries along: the device, the memory of the step, and who listens.
+
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+#include "cadre/kernels/backend.h"
+#include "cadre/tensor/arena.h"
+
+namespace cadre {
+
+/// Hears about intermediate values, in the order they are made (`cadre logits --trace`). The tensors die
+/// with the step.
+class TraceSink {
+ public:
+  virtual ~TraceSink() = default;
+  /// `layer` is -1 for what belongs to no layer.
+  virtual void record(std::string_view name, int layer, const Tensor& value) = 0;
+  /// The experts of each row: `counts[t]` entries of `experts` and `weights` belong to row t.
+  virtual void record_routing(int layer, std::span<const int32_t> counts, std::span<const int32_t> experts,
+                              std::span<const float> weights) = 0;
+};
+
+/// Not owned, not shared between threads.
+struct Context {
+  Backend& backend;
+  Arena& arena;
+  Compute compute = Compute::kF32;
+  TraceSink* trace = nullptr;
+
+  Tensor allocate(int64_t rows, int64_t width) { return allocate(rows, 1, width); }
+  Tensor allocate(int64_t rows, int64_t heads, int64_t width) {
+    return Tensor::dense(arena.allocate<float>(rows * heads * width), rows, heads, width);
+  }
+};
+
+}  // namespace cadre
