@@ -36,8 +36,8 @@ std::optional<Isa> isa_from_name(std::string_view name) {
 bool has_isa(Isa isa) {
 #if defined(__x86_64__)
   // The compiler's run-time support also asks whether the system saves the wide registers.
-  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-                    __builtin_cpu_supports("f16c");
+  const bool avx2 =
+      __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
   switch (isa) {
     case Isa::kGeneric:
       return true;

@@ -121,6 +121,10 @@ void dump_into(const Json& value, std::string& out) {
       dump_into(value[i], out);
     }
     out += ']';
+  } else if (value.is_number_float() && std::isfinite(value.get<double>())) {
+    // Not nlohmann's own, which turns to exponents at 1e15 where Python does at 1e16.
+    const std::string text = fmt::format("{}", value.get<double>());
+    out += text.find_first_of(".e") == text.npos ? text + ".0" : text;
   } else {
     out += value.dump(-1, ' ', false, Json::error_handler_t::replace);
   }

@@ -96,8 +96,8 @@ void ThreadPool::work(int worker) {
     seen = wait_for_epoch(seen);
     if (stop_.load(std::memory_order_acquire)) return;
     uint32_t gate = gate_.load(std::memory_order_relaxed);
-    while ((gate & kOpen) != 0 &&
-           !gate_.compare_exchange_weak(gate, gate + 1, std::memory_order_acq_rel, std::memory_order_relaxed)) {
+    while ((gate & kOpen) != 0 && !gate_.compare_exchange_weak(gate, gate + 1, std::memory_order_acq_rel,
+                                                               std::memory_order_relaxed)) {
     }
     if ((gate & kOpen) == 0) continue;
     take_tasks(*body_, tasks_, worker);

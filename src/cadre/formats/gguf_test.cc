@@ -84,7 +84,7 @@ class GgufFileTest : public ::testing::Test {
     testing::write_file(scratch_ / "m.gguf", bytes);
     auto file = GgufFile::open(scratch_ / "m.gguf");
     EXPECT_TRUE(file) << file.error().message;
-    return std::move(*file);
+    return std::move(file).value();
   }
   testing::ScratchDirectory scratch_;
 };
