@@ -1,0 +1,167 @@
+#include "cadre/runtime/engine.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "cadre/base/units.h"
+#include "cadre/model/rope.h"
+
+namespace cadre {
+namespace {
+
+constexpr int64_t kDefaultLogitRows = 64;
+
+int64_t pages_for(int64_t tokens) { return (tokens + kPageTokens - 1) / kPageTokens; }
+
+int64_t physical_memory_bytes() {
+  return static_cast<int64_t>(::sysconf(_SC_PHYS_PAGES)) * static_cast<int64_t>(::sysconf(_SC_PAGESIZE));
+}
+
+int64_t wanted_rows(const StepItem& item) {
+  switch (item.logits) {
+    case LogitsFor::kNone:
+      return 0;
+    case LogitsFor::kLast:
+      return 1;
+    case LogitsFor::kAll:
+      return static_cast<int64_t>(item.tokens.size());
+  }
+  return 0;
+}
+
+}  // namespace
+
+Result<Engine> Engine::create(const Model& model, const EngineOptions& given) {
+  EngineOptions options = given;
+  if (options.max_logit_rows == 0) options.max_logit_rows = std::min(kDefaultLogitRows, options.max_step_rows);
+  options.context_tokens = pages_for(options.context_tokens) * kPageTokens;
+
+  const Transformer& transformer = model.transformer();
+  const MemoryPlan plan{
+      .weights_bytes = model.size().bytes,
+      .kv_bytes = options.context_tokens * kv_bytes_per_token(transformer, options.kv_type),
+      .activation_bytes = transformer.activation_bytes(options.max_step_rows, options.max_logit_rows,
+                                                       options.context_tokens, options.mla_form)};
+  const int64_t available = physical_memory_bytes();
+  if (plan.kv_bytes + plan.activation_bytes > available)
+    return fail(ErrorKind::kTooLarge,
+                "{} for the KV cache of {} tokens and {} for activations exceed this machine's {}; a smaller --ctx "
+                "or --kv-type bf16 would fit",
+                format_bytes(static_cast<double>(plan.kv_bytes)), options.context_tokens,
+                format_bytes(static_cast<double>(plan.activation_bytes)), format_bytes(static_cast<double>(available)));
+  CADRE_TRY(std::unique_ptr<Backend> backend, make_cpu_backend(options.cpu));
+  CADRE_TRY(KvCache cache, KvCache::create(transformer, options.kv_type, options.context_tokens));
+  CADRE_TRY(Arena arena, Arena::reserve(plan.activation_bytes));
+  Engine engine(model, options, std::move(backend), std::move(cache), std::move(arena));
+  engine.plan_ = plan;
+  return engine;
+}
+
+Engine::Engine(const Model& model, const EngineOptions& options, std::unique_ptr<Backend> backend, KvCache cache,
+               Arena arena)
+    : model_(&model),
+      options_(options),
+      backend_(std::move(backend)),
+      cache_(std::move(cache)),
+      arena_(std::move(arena)),
+      rope_frequencies_(rope_frequencies(model.config().rope)),
+      rope_magnitude_(rope_magnitude(model.config().rope)) {}
+
+SequenceId Engine::open_sequence() {
+  const SequenceId id{next_sequence_++};
+  sequences_.emplace(id, Sequence{});
+  return id;
+}
+
+void Engine::close_sequence(SequenceId sequence) {
+  truncate(sequence, 0);
+  sequences_.erase(sequence);
+}
+
+void Engine::truncate(SequenceId id, int64_t length) {
+  Sequence& sequence = sequences_.at(id);
+  CADRE_CHECK(length >= 0 && length <= sequence.length, "{} of {}", length, sequence.length);
+  sequence.length = length;
+  while (static_cast<int64_t>(sequence.pages.size()) > pages_for(length)) {
+    cache_.give_page(sequence.pages.back());
+    sequence.pages.pop_back();
+  }
+}
+
+Status Engine::admit(std::span<const StepItem> items) {
+  int64_t rows = 0;
+  int64_t logit_rows = 0;
+  int64_t new_pages = 0;
+  for (const StepItem& item : items) {
+    CADRE_CHECK(!item.tokens.empty());
+    for (const int32_t token : item.tokens)
+      if (token < 0 || token >= model_->config().vocab_size)
+        return invalid("token id {} is outside the vocabulary of {}", token, model_->config().vocab_size);
+    const Sequence& sequence = sequences_.at(item.sequence);
+    const auto count = static_cast<int64_t>(item.tokens.size());
+    rows += count;
+    logit_rows += wanted_rows(item);
+    new_pages += pages_for(sequence.length + count) - static_cast<int64_t>(sequence.pages.size());
+  }
+  if (rows > options_.max_step_rows)
+    return fail(ErrorKind::kTooLarge, "{} tokens in one step, at most {} fit", rows, options_.max_step_rows);
+  if (logit_rows > options_.max_logit_rows)
+    return fail(ErrorKind::kTooLarge, "logits of {} tokens in one step, at most {} fit", logit_rows,
+                options_.max_logit_rows);
+  if (new_pages > cache_.free_pages())
+    return fail(ErrorKind::kTooLarge, "the KV cache of {} tokens is full; a larger --ctx would fit",
+                options_.context_tokens);
+  return {};
+}
+
+void Engine::lay_out(std::span<const StepItem> items) {
+  tokens_.clear();
+  positions_.clear();
+  rows_.clear();
+  logit_rows_.clear();
+  for (const StepItem& item : items) {
+    Sequence& sequence = sequences_.at(item.sequence);
+    const auto first_row = static_cast<int64_t>(tokens_.size());
+    const auto count = static_cast<int64_t>(item.tokens.size());
+    while (static_cast<int64_t>(sequence.pages.size()) < pages_for(sequence.length + count))
+      sequence.pages.push_back(cache_.take_page());
+    for (int64_t i = 0; i < count; ++i) {
+      tokens_.push_back(item.tokens[static_cast<size_t>(i)]);
+      positions_.push_back(static_cast<int32_t>(sequence.length + i));
+    }
+    for (int64_t i = count - wanted_rows(item); i < count; ++i)
+      logit_rows_.push_back(static_cast<int32_t>(first_row + i));
+    rows_.push_back({.first_row = first_row,
+                     .rows = count,
+                     .first_position = sequence.length,
+                     .pages = sequence.pages.data()});
+    sequence.length += count;
+  }
+  const size_t angles = tokens_.size() * rope_frequencies_.size();
+  cosine_.resize(angles);
+  sine_.resize(angles);
+  fill_rope_tables(rope_frequencies_, rope_magnitude_, positions_, cosine_, sine_);
+}
+
+Result<Tensor> Engine::step(std::span<const StepItem> items) {
+  CADRE_CHECK_OK(admit(items));
+  lay_out(items);
+  arena_.rewind(0);
+  Context ctx{.backend = *backend_, .arena = arena_, .compute = options_.compute, .trace = trace_};
+  const Batch batch{.tokens = tokens_,
+                    .sequences = rows_,
+                    .cosine = cosine_,
+                    .sine = sine_,
+                    .mla_form = options_.mla_form};
+  return model_->transformer().forward(ctx, batch, cache_.layers(), logit_rows_, policies_);
+}
+
+std::string describe(const MemoryPlan& plan) {
+  return fmt::format("model {} mapped, KV cache {}, activations up to {}",
+                     format_bytes(static_cast<double>(plan.weights_bytes)),
+                     format_bytes(static_cast<double>(plan.kv_bytes)),
+                     format_bytes(static_cast<double>(plan.activation_bytes)));
+}
+
+}  // namespace cadre

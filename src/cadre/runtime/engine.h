@@ -1,0 +1,114 @@
+#pragma once
+/// The engine: one model, one cache, and the step that everything goes through: chat, evaluation, perplexity,
+/// verification and benchmarks. There is no second forward pass.
+///
+/// A sequence's logits depend on its own tokens alone, bit for bit: not on how its prompt was cut into steps,
+/// not on the other sequences of a step, not on the number of threads (with MlaForm::kAbsorbed).
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "cadre/kernels/backend.h"
+#include "cadre/runtime/kv_cache.h"
+#include "cadre/runtime/model.h"
+
+namespace cadre {
+
+enum class SequenceId : int32_t {};
+
+/// What a step computes logits for.
+enum class LogitsFor : uint8_t { kNone, kLast, kAll };
+
+/// The next tokens of one sequence. A sequence appears at most once in a step.
+struct StepItem {
+  SequenceId sequence;
+  std::span<const int32_t> tokens;
+  LogitsFor logits = LogitsFor::kLast;
+};
+
+struct EngineOptions {
+  CpuOptions cpu;
+  DType kv_type = DType::kBF16;   ///< kBF16 or kF32
+  int64_t context_tokens = 4096;  ///< room in the KV cache, all sequences together
+  int64_t max_step_rows = 512;    ///< most tokens in one step; longer prompts are cut by the caller
+  int64_t max_logit_rows = 0;     ///< most rows of logits in one step; 0: one per sequence, up to 64
+  Compute compute = Compute::kF32;
+  MlaForm mla_form = MlaForm::kAbsorbed;
+};
+
+/// Bytes that an engine takes beside the mapped weights.
+struct MemoryPlan {
+  int64_t weights_bytes = 0;  ///< mapped, shared with other processes
+  int64_t kv_bytes = 0;
+  int64_t activation_bytes = 0;
+};
+
+class Engine {
+ public:
+  /// `model` must outlive the engine. Errors: kTooLarge (the plan exceeds this machine's memory, with the
+  /// numbers), kNotFound (an instruction set that this machine lacks).
+  static Result<Engine> create(const Model& model, const EngineOptions& options);
+
+  SequenceId open_sequence();
+  /// Frees its pages.
+  void close_sequence(SequenceId sequence);
+  /// Tokens in the cache so far.
+  int64_t length(SequenceId sequence) const { return sequences_.at(sequence).length; }
+  /// Forgets all tokens from `length` on.
+  void truncate(SequenceId sequence, int64_t length);
+
+  /// Runs the items' tokens through the model. -> logits [rows, V]: the items' wanted rows, in order; valid
+  /// until the next step.
+  /// Errors, before anything changed: kTooLarge (cache full, too many rows), kInvalid (a token id outside
+  /// the vocabulary).
+  Result<Tensor> step(std::span<const StepItem> items);
+
+  void set_trace(TraceSink* trace) { trace_ = trace; }
+  void add_policy(RoutingPolicy policy) { policies_.push_back(std::move(policy)); }
+
+  const Model& model() const { return *model_; }
+  const EngineOptions& options() const { return options_; }
+  const MemoryPlan& plan() const { return plan_; }
+  const Backend& backend() const { return *backend_; }
+  /// Tokens that still fit the cache, in whole pages.
+  int64_t free_tokens() const { return cache_.free_pages() * kPageTokens; }
+
+ private:
+  struct Sequence {
+    int64_t length = 0;
+    std::vector<int32_t> pages;
+  };
+  Engine(const Model& model, const EngineOptions& options, std::unique_ptr<Backend> backend, KvCache cache, Arena arena);
+  Status admit(std::span<const StepItem> items);
+  void lay_out(std::span<const StepItem> items);
+
+  const Model* model_;
+  EngineOptions options_;
+  MemoryPlan plan_;
+  std::unique_ptr<Backend> backend_;
+  KvCache cache_;
+  Arena arena_;
+  std::vector<double> rope_frequencies_;
+  double rope_magnitude_ = 1;
+  std::unordered_map<SequenceId, Sequence> sequences_;
+  int32_t next_sequence_ = 0;
+  std::vector<RoutingPolicy> policies_;
+  TraceSink* trace_ = nullptr;
+
+  // The rows of the step under way; kept to reuse their memory.
+  std::vector<int32_t> tokens_;
+  std::vector<int32_t> positions_;
+  std::vector<SequenceRows> rows_;
+  std::vector<int32_t> logit_rows_;
+  std::vector<float> cosine_;
+  std::vector<float> sine_;
+};
+
+/// "model 8.85 GB mapped, KV cache 0.13 GB, activations up to 0.21 GB", for the start of every command.
+std::string describe(const MemoryPlan& plan);
+
+}  // namespace cadre
