@@ -1,0 +1,167 @@
+#include "cadre/bench/machine_limits.h"
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "cadre/base/check.h"
+#include "cadre/base/thread_pool.h"
+
+namespace cadre {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr int kReadPasses = 5;
+constexpr int kPeakPasses = 5;
+constexpr int64_t kMinReadBytes = int64_t{256} << 20;
+constexpr int64_t kMaxReadBytes = int64_t{2} << 30;
+constexpr int64_t kReadTaskBytes = int64_t{8} << 20;
+constexpr int64_t kPeakIterations = 2'000'000;
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+/// Four times the last-level cache, within bounds.
+int64_t read_buffer_bytes() {
+  const int64_t cache = std::max<int64_t>(::sysconf(_SC_LEVEL3_CACHE_SIZE), 0);
+  const int64_t memory = static_cast<int64_t>(::sysconf(_SC_PHYS_PAGES)) * ::sysconf(_SC_PAGESIZE);
+  const int64_t wanted = std::clamp(4 * cache, kMinReadBytes, kMaxReadBytes);
+  return std::min(wanted, memory / 8);
+}
+
+/// Memory for the read probe. Huge pages where the system gives them: small ones cost two threads a quarter.
+class ProbeBuffer {
+ public:
+  explicit ProbeBuffer(int64_t bytes) : bytes_(bytes) {
+    void* data = ::mmap(nullptr, static_cast<size_t>(bytes), PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (data == MAP_FAILED) return;
+    data_ = static_cast<uint64_t*>(data);
+    ::madvise(data, static_cast<size_t>(bytes), MADV_HUGEPAGE);
+  }
+  ~ProbeBuffer() {
+    if (data_ != nullptr) ::munmap(data_, static_cast<size_t>(bytes_));
+  }
+  ProbeBuffer(const ProbeBuffer&) = delete;
+  ProbeBuffer& operator=(const ProbeBuffer&) = delete;
+
+  uint64_t* data() const { return data_; }
+  int64_t bytes() const { return bytes_; }
+
+ private:
+  uint64_t* data_ = nullptr;
+  int64_t bytes_;
+};
+
+/// One value a cache line would do for the bus, but a real reader uses every byte.
+uint64_t sum_words(const uint64_t* words, int64_t count) {
+  uint64_t sums[8] = {};
+  for (int64_t i = 0; i < count; i += 8)
+    for (int lane = 0; lane < 8; ++lane) sums[lane] += words[i + lane];
+  uint64_t total = 0;
+  for (const uint64_t sum : sums) total += sum;
+  return total;
+}
+
+double measure_read(ThreadPool& pool, int64_t bytes) {
+  const ProbeBuffer buffer(std::max(bytes / kReadTaskBytes, int64_t{1}) * kReadTaskBytes);
+  if (buffer.data() == nullptr) return 0;
+  const int64_t words = kReadTaskBytes / 8;
+  const int64_t tasks = buffer.bytes() / kReadTaskBytes;
+  pool.run(tasks, [&](int64_t task, int) { std::fill_n(buffer.data() + task * words, words, uint64_t{1}); });
+  std::vector<uint64_t> sums(static_cast<size_t>(tasks));
+  double best = 0;
+  for (int pass = 0; pass < kReadPasses; ++pass) {
+    const Clock::time_point start = Clock::now();
+    pool.run(tasks, [&](int64_t task, int) {
+      sums[static_cast<size_t>(task)] = sum_words(buffer.data() + task * words, words);
+    });
+    best = std::max(best, static_cast<double>(buffer.bytes()) / seconds_since(start));
+    uint64_t total = 0;
+    for (const uint64_t sum : sums) total += sum;
+    CADRE_CHECK(total == static_cast<uint64_t>(buffer.bytes()) / 8, "{}",
+                total);  // and so nothing was left out
+  }
+  return best;
+}
+
+// Twelve independent chains: two units of four cycles' latency need eight. Written as instructions, because
+// the build forbids the compiler to fuse a product and a sum.
+constexpr int kChains = 12;
+
+template <typename Vector>
+constexpr double kChainFlops = 2.0 * kChains * sizeof(Vector) / sizeof(float);
+
+using Vector128 = float __attribute__((vector_size(16)));
+using Vector256 = float __attribute__((vector_size(32)));
+using Vector512 = float __attribute__((vector_size(64)));
+
+#if defined(__x86_64__)
+[[gnu::target("avx512f")]] void run_fma_avx512(int64_t iterations) {
+  Vector512 sums[kChains] = {};
+  const Vector512 factor = {};
+  for (int64_t i = 0; i < iterations; ++i)
+    for (Vector512& sum : sums) asm volatile("vfmadd231ps %1, %1, %0" : "+v"(sum) : "v"(factor));
+}
+
+[[gnu::target("avx2,fma")]] void run_fma_avx2(int64_t iterations) {
+  Vector256 sums[kChains] = {};
+  const Vector256 factor = {};
+  for (int64_t i = 0; i < iterations; ++i)
+    for (Vector256& sum : sums) asm volatile("vfmadd231ps %1, %1, %0" : "+x"(sum) : "x"(factor));
+}
+#endif
+
+/// What any machine has: a product, then a sum.
+void run_multiply_add(int64_t iterations) {
+  Vector128 sums[kChains] = {};
+  for (int64_t i = 0; i < iterations; ++i) {
+    for (Vector128& sum : sums) sum = sum * 0.5f + 1.0f;
+    asm volatile("" : : "r"(sums) : "memory");  // keeps every iteration
+  }
+}
+
+struct PeakProbe {
+  void (*run)(int64_t iterations);
+  double flops_per_iteration;
+};
+
+PeakProbe peak_probe(Isa isa) {
+#if defined(__x86_64__)
+  if (isa == Isa::kAvx512) return {run_fma_avx512, kChainFlops<Vector512>};
+  if (isa == Isa::kAvx2) return {run_fma_avx2, kChainFlops<Vector256>};
+#endif
+  static_cast<void>(isa);
+  return {run_multiply_add, kChainFlops<Vector128>};
+}
+
+double measure_peak(ThreadPool& pool, Isa isa) {
+  const PeakProbe probe = peak_probe(isa);
+  // Many tasks, so that a thread that comes late does not leave the others waiting for its whole share.
+  const int64_t tasks = int64_t{16} * pool.size();
+  double best = 0;
+  for (int pass = 0; pass < kPeakPasses; ++pass) {
+    const Clock::time_point start = Clock::now();
+    pool.run(tasks, [&](int64_t, int) { probe.run(kPeakIterations / 16); });
+    const double flops = static_cast<double>(tasks) * (kPeakIterations / 16) * probe.flops_per_iteration;
+    best = std::max(best, flops / seconds_since(start));
+  }
+  return best;
+}
+
+}  // namespace
+
+MachineLimits measure_machine_limits(int threads, Isa isa, int64_t read_bytes) {
+  ThreadPool pool(threads);
+  return {.read_bytes_per_second = measure_read(pool, read_bytes == 0 ? read_buffer_bytes() : read_bytes),
+          .f32_flops = measure_peak(pool, isa)};
+}
+
+}  // namespace cadre

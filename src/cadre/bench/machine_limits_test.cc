@@ -1,0 +1,20 @@
+#include "cadre/bench/machine_limits.h"
+
+#include <gtest/gtest.h>
+
+namespace cadre {
+namespace {
+
+TEST(MachineLimits, EveryInstructionSetOfThisMachineHasAPeak) {
+  for (const Isa isa : {Isa::kGeneric, Isa::kAvx2, Isa::kAvx512}) {
+    if (!has_isa(isa)) continue;
+    const MachineLimits limits = measure_machine_limits(1, isa, int64_t{8} << 20);
+    EXPECT_GT(limits.read_bytes_per_second, 1e8) << name(isa);
+    EXPECT_LT(limits.read_bytes_per_second, 1e13) << name(isa);
+    EXPECT_GT(limits.f32_flops, 1e8) << name(isa);
+    EXPECT_LT(limits.f32_flops, 1e12) << name(isa);
+  }
+}
+
+}  // namespace
+}  // namespace cadre

@@ -1,0 +1,56 @@
+#include "cadre/bench/traffic.h"
+
+#include <algorithm>
+
+namespace cadre {
+namespace {
+
+int64_t bytes_of(const ExpertWeights& expert) {
+  return expert.gate.bytes() + expert.up.bytes() + expert.down.bytes();
+}
+
+int64_t parameters_of(const Weight& weight) { return weight.rows * weight.cols; }
+
+}  // namespace
+
+TrafficCounter::TrafficCounter(Engine& engine) : model_(engine.model().transformer()) {
+  kv_bytes_per_token_ = kv_bytes_per_token(model_, engine.options().kv_type);
+  const auto& by_role = engine.model().size().by_role;
+  for (const WeightRole role : {WeightRole::kNorm, WeightRole::kAttention, WeightRole::kRouter,
+                                WeightRole::kDenseFfn, WeightRole::kSharedExpert}) {
+    shared_bytes_ += by_role[static_cast<size_t>(role)].bytes;
+    shared_parameters_ += by_role[static_cast<size_t>(role)].parameters;
+  }
+  if (model_.config.moe) used_.resize(static_cast<size_t>(model_.config.moe->n_routed_experts));
+  engine.add_policy([this](RoutingPlan plan) {
+    count_experts(plan);
+    return plan;
+  });
+}
+
+void TrafficCounter::count_experts(const RoutingPlan& plan) {
+  const auto& moe = std::get<Moe>(model_.blocks[static_cast<size_t>(plan.layer)].ffn);
+  std::ranges::fill(used_, 0);
+  for (const int32_t e : plan.experts) {
+    const ExpertWeights& expert = moe.experts[static_cast<size_t>(e)];
+    total_.flops += 2.0 * static_cast<double>(parameters_of(expert.gate) + parameters_of(expert.up) +
+                                              parameters_of(expert.down));
+    if (used_[static_cast<size_t>(e)] != 0) continue;
+    used_[static_cast<size_t>(e)] = 1;
+    ++total_.expert_uses;
+    total_.weight_bytes += static_cast<double>(bytes_of(expert));
+  }
+  ++total_.moe_layers;
+}
+
+void TrafficCounter::add_step(int64_t tokens, int64_t logit_rows, int64_t context) {
+  total_.tokens += tokens;
+  total_.weight_bytes += static_cast<double>(shared_bytes_ + tokens * model_.embedding.row_bytes);
+  total_.flops += 2.0 * static_cast<double>(tokens * shared_parameters_);
+  total_.kv_bytes += static_cast<double>(context * kv_bytes_per_token_);
+  if (logit_rows == 0) return;
+  total_.weight_bytes += static_cast<double>(model_.head.bytes());
+  total_.flops += 2.0 * static_cast<double>(logit_rows * parameters_of(model_.head));
+}
+
+}  // namespace cadre
