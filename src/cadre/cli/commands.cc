@@ -1,0 +1,39 @@
+#include "cadre/cli/commands.h"
+
+#include <iterator>
+
+namespace cadre::cli {
+namespace {
+
+/// A command of the plan that does not exist yet says so, whatever its arguments.
+Action set_up_planned(CLI::App& app) {
+  app.allow_extras();
+  const std::string name = app.get_name();
+  return [name] { return Status(fail(ErrorKind::kUsage, "this command is not there yet")); };
+}
+
+constexpr Command kCommands[] = {
+    {"run", "chat with a model in the terminal, or answer once", set_up_run},
+    {"bench", "measure tokens/s of prefill and decode", set_up_bench},
+    {"inspect", "show a model's architecture, parameters and memory", set_up_inspect},
+    {"init", "write a random-weight model of a real shape", set_up_init},
+    {"tokenize", "turn text into token ids, or ids into text", set_up_tokenize},
+    {"chat-template", "render messages to the model's exact prompt", set_up_chat_template},
+    {"logits", "write logits and routing for verification", set_up_logits},
+    {"perplexity", "measure perplexity on a text", set_up_perplexity},
+    {"serve", "HTTP server (not there yet)", set_up_planned},
+    {"quantize", "quantise a model (not there yet)", set_up_planned},
+    {"convert", "convert between formats (not there yet)", set_up_planned},
+    {"grads", "write gradients for verification (not there yet)", set_up_planned},
+    {"train", "train a model (not there yet)", set_up_planned},
+    {"eval", "run benchmarks of quality (not there yet)", set_up_planned},
+    {"plan", "plan memory and speed of a model (not there yet)", set_up_planned},
+    {"experts", "study the experts of a model (not there yet)", set_up_planned},
+    {"redteam", "attack the routing of a model (not there yet)", set_up_planned},
+};
+
+}  // namespace
+
+std::span<const Command> commands() { return kCommands; }
+
+}  // namespace cadre::cli

@@ -1,0 +1,74 @@
+// `cadre init`: a random-weight model of a real shape.
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <memory>
+
+#include "cadre/base/units.h"
+#include "cadre/cli/commands.h"
+#include "cadre/cli/progress.h"
+#include "cadre/model/shapes.h"
+#include "cadre/runtime/random_model.h"
+
+namespace cadre::cli {
+namespace {
+
+struct Flags {
+  std::string shape;
+  std::string out;
+  int64_t layers = 0;  ///< 0: all
+  std::string type = "bf16";
+  uint64_t seed = 0;
+  int threads = 0;
+};
+
+Result<DType> parse_type(const std::string& type) {
+  if (type == "bf16") return DType::kBF16;
+  if (type == "f32") return DType::kF32;
+  for (const char* quantised : {"q4", "q8", "q4_0", "q4_k", "q6_k", "q8_0", "mxfp4", "fp8"})
+    if (type == quantised)
+      return fail(ErrorKind::kUsage,
+                  "--type {} is not there yet: it comes with quantisation; bf16 and f32 are", type);
+  return fail(ErrorKind::kUsage, "--type: expected bf16 or f32, found '{}'", type);
+}
+
+Status run(const Flags& flags) {
+  CADRE_TRY(const DType type, parse_type(flags.type));
+  CADRE_TRY(Json config, find_shape(flags.shape));
+  if (flags.layers != 0) CADRE_CHECK_OK(cut_layers(config, flags.layers));
+
+  RandomModelReport report;
+  double seconds = 0;
+  {
+    Progress progress("writing weights", Progress::Unit::kBytes);
+    CADRE_TRY(report, write_random_model(std::move(config), flags.out,
+                                         {.type = type, .seed = flags.seed, .threads = flags.threads},
+                                         [&](int64_t done, int64_t total) { progress.update(done, total); }));
+    seconds = progress.seconds();
+  }
+  fmt::print(stderr, "{}: {} parameters in {} tensors, {} in {:.1f} s ({}/s)\n", flags.out,
+             format_count(report.parameters), report.tensors, format_bytes(static_cast<double>(report.bytes)),
+             seconds, format_bytes(static_cast<double>(report.bytes) / seconds));
+  if (!report.has_tokenizer)
+    fmt::print(stderr, "no tokenizer was written: the vocabulary has no room for the 256 bytes\n");
+  return {};
+}
+
+}  // namespace
+
+Action set_up_init(CLI::App& app) {
+  auto flags = std::make_shared<Flags>();
+  std::string names;
+  for (const std::string_view name : shape_names())
+    names += fmt::format("{}{}", names.empty() ? "" : ", ", name);
+  app.add_option("SHAPE", flags->shape, fmt::format("{}, or the path of a config.json", names))->required();
+  app.add_option("OUT", flags->out, "model directory to make; must not exist, or be empty")->required();
+  add_flag(app, "--layers", flags->layers, "keep only the first N layers")
+      ->check(CLI::Range(int64_t{1}, int64_t{65536}));
+  add_flag(app, "--type", flags->type, "type of the weights: bf16 or f32")->capture_default_str();
+  add_flag(app, "-s,--seed", flags->seed, "seed of the weights")->capture_default_str();
+  add_flag(app, "-t,--threads", flags->threads, "threads; 0: one per core")->check(CLI::Range(0, 1024));
+  return [flags] { return run(*flags); };
+}
+
+}  // namespace cadre::cli
