@@ -1,0 +1,65 @@
+// The command line as a user meets it: help, versions, exit codes.
+#include <gtest/gtest.h>
+
+#include "cadre/base/json.h"
+#include "program.h"
+
+namespace cadre {
+namespace {
+
+using testing::run_cadre;
+
+TEST(CommandLine, HelpListsTheCommandsAndSucceeds) {
+  const auto result = run_cadre("--help");
+  EXPECT_EQ(result.exit_code, 0);
+  for (const char* command : {"run", "bench", "inspect", "init", "tokenize", "chat-template", "logits", "perplexity"})
+    EXPECT_NE(result.out.find(command), std::string::npos) << command;
+}
+
+TEST(CommandLine, EachCommandHasHelp) {
+  for (const char* command : {"run", "bench", "inspect", "init", "tokenize", "chat-template", "logits", "perplexity"}) {
+    const auto result = run_cadre(std::string(command) + " --help");
+    EXPECT_EQ(result.exit_code, 0) << command;
+    EXPECT_NE(result.out.find("Usage"), std::string::npos) << command;
+  }
+}
+
+TEST(CommandLine, WrongUsageIsTwo) {
+  for (const char* arguments : {"", "nonsense", "run --nonsense", "logits", "run -t many", "run --kv-type f8 -p x",
+                                "run --device cuda:0 -p x", "run --isa mips -p x", "run --temp -1 -p x", "run --compute f64 -p x",
+                                "bench -t -1"}) {
+    const auto result = run_cadre(arguments);
+    EXPECT_EQ(result.exit_code, 2) << arguments << "\n" << result.err;
+    EXPECT_FALSE(result.err.empty()) << arguments;
+  }
+}
+
+TEST(CommandLine, PlannedCommandsSayThatTheyAreNotThere) {
+  for (const char* command : {"serve", "quantize", "train", "eval", "plan", "experts", "redteam", "convert", "grads"}) {
+    const auto result = run_cadre(std::string(command) + " whatever --flag");
+    EXPECT_EQ(result.exit_code, 2) << command;
+    EXPECT_NE(result.err.find("not there yet"), std::string::npos) << command;
+  }
+}
+
+TEST(CommandLine, VersionNamesCompilerAndInstructionSets) {
+  EXPECT_NE(run_cadre("--version").out.find("instruction sets here: generic"), std::string::npos);
+  const auto document = parse_json(run_cadre("--version --json").out, "version");
+  ASSERT_TRUE(document.has_value());
+  EXPECT_EQ((*document)["isa"][0], "generic");
+}
+
+TEST(CommandLine, AMissingModelIsOneAndListsWhereItLooked) {
+  const auto result = run_cadre("inspect no-such-model");
+  EXPECT_EQ(result.exit_code, 1);
+  EXPECT_NE(result.err.find("no-such-model"), std::string::npos);
+}
+
+TEST(CommandLine, FlagsHaveEnvironmentTwins) {
+  const auto result = run_cadre("run -p hello", "", "CADRE_KV_TYPE=f8");
+  EXPECT_EQ(result.exit_code, 2);
+  EXPECT_NE(result.err.find("--kv-type"), std::string::npos) << result.err;
+}
+
+}  // namespace
+}  // namespace cadre

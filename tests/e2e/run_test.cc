@@ -1,0 +1,68 @@
+// Answers of the bundled model.
+#include <gtest/gtest.h>
+
+#include "cadre/base/json.h"
+#include "program.h"
+
+namespace cadre {
+namespace {
+
+using testing::run_cadre;
+
+std::string answer(const std::string& flags, const std::string& input = {}, const std::string& prefix = {}) {
+  const auto result = run_cadre("run -q --temp 0 -n 24 " + flags, input, prefix);
+  EXPECT_EQ(result.exit_code, 0) << result.err;
+  return result.out;
+}
+
+TEST(Run, TheBundledModelAnswers) {
+  const std::string text = answer("-p 'Hello!'");
+  EXPECT_GT(text.size(), 3u);
+}
+
+TEST(Run, PipedInputIsThePrompt) { EXPECT_EQ(answer("", "Hello!"), answer("-p 'Hello!'")); }
+
+TEST(Run, TheSameBitsInEveryInstructionSetAndWithAnyThreads) {
+  const std::string expected = answer("--raw -p 'Once upon a time'");
+  EXPECT_EQ(answer("--raw -p 'Once upon a time' -t 1"), expected);
+  EXPECT_EQ(answer("--raw -p 'Once upon a time' -t 3"), expected);
+  EXPECT_EQ(answer("--raw -p 'Once upon a time'", "", "CADRE_ISA=generic"), expected);
+}
+
+TEST(Run, ASeedRepeatsASampledAnswer) {
+  const auto sample = [](int seed) {
+    return run_cadre("run -q --temp 1 -n 24 -p 'Tell me a story.' -s " + std::to_string(seed)).out;
+  };
+  EXPECT_EQ(sample(1), sample(1));
+  EXPECT_NE(sample(1), sample(2));
+}
+
+TEST(Run, JsonHasTheAnswerAndItsCounts) {
+  const auto document = parse_json(run_cadre("run --json --temp 0 -n 5 --raw -p 'Once upon'").out, "run");
+  ASSERT_TRUE(document.has_value()) << document.error().message;
+  EXPECT_LE((*document)["completion_tokens"].get<int>(), 5);
+  EXPECT_GT((*document)["prompt_tokens"].get<int>(), 0);
+}
+
+TEST(Run, StopStringsEndTheAnswerBeforeThem) {
+  const std::string whole = answer("--raw -p 'Once upon a time'");
+  ASSERT_GT(whole.size(), 8u);
+  const std::string stop = whole.substr(4, 3);
+  EXPECT_EQ(answer("--raw -p 'Once upon a time' --stop '" + stop + "'"), whole.substr(0, whole.find(stop)) + "\n");
+}
+
+TEST(Run, APromptLongerThanTheContextIsAClearError) {
+  std::string prompt;
+  for (int i = 0; i < 400; ++i) prompt += "word ";
+  const auto result = run_cadre("run -q -c 64 --raw", prompt);
+  EXPECT_EQ(result.exit_code, 1);
+  EXPECT_NE(result.err.find("do not fit"), std::string::npos) << result.err;
+}
+
+TEST(Run, AnEmptyRawPromptIsAClearErrorOrAnAnswerFromBos) {
+  const auto result = run_cadre("run -q -n 4 --raw -p ''");
+  EXPECT_TRUE(result.exit_code == 0 || result.exit_code == 1) << result.err;
+}
+
+}  // namespace
+}  // namespace cadre
