@@ -1,6 +1,9 @@
 // Broken models and broken requests: a clear error each, exit code 1 or 2, nothing half-written.
 #include <gtest/gtest.h>
 
+#include <cstring>
+#include <functional>
+
 #include "cadre/base/json.h"
 #include "cadre/base/random.h"
 #include "program.h"
@@ -82,6 +85,37 @@ TEST_F(BrokenInput, FlippedBytesNeverCrash) {
   };
   flip(model() / "model.safetensors", 30, 4096);
   flip(model() / "config.json", 30, 1 << 20);
+}
+
+/// Rewrites the header of a safetensors file: `change` edits its JSON; the data stays as it is.
+void edit_header(const fs::path& path, const std::function<void(Json&)>& change) {
+  const std::string whole = slurp(path);
+  uint64_t length = 0;
+  std::memcpy(&length, whole.data(), sizeof(length));
+  Json header = Json::parse(whole.substr(8, length));
+  change(header);
+  const std::string text = header.dump();
+  const uint64_t new_length = text.size();
+  write(path, std::string(reinterpret_cast<const char*>(&new_length), 8) + text + whole.substr(8 + length));
+}
+
+TEST_F(BrokenInput, OffsetsThatLieNameTheTensor) {
+  const fs::path weights = model() / "model.safetensors";
+  const std::string whole = slurp(weights);
+  constexpr const char* kNorm = "model.norm.weight";
+  const auto with_offsets = [&](int64_t begin_change, int64_t end_change) {
+    write(weights, whole);
+    edit_header(weights, [&](Json& header) {
+      Json& offsets = header[kNorm]["data_offsets"];
+      offsets[0] = offsets[0].get<int64_t>() + begin_change;
+      offsets[1] = offsets[1].get<int64_t>() + end_change;
+    });
+    return logits();
+  };
+  expect_clear_error(with_offsets(1, 1), kNorm);            // misaligned, or over the next tensor
+  expect_clear_error(with_offsets(0, 2), kNorm);            // more bytes than the shape takes
+  expect_clear_error(with_offsets(-(1 << 30), -(1 << 30)), kNorm);  // negative
+  expect_clear_error(with_offsets(1 << 30, 1 << 30), kNorm);        // outside the file
 }
 
 TEST_F(BrokenInput, WrongConfigFields) {

@@ -190,6 +190,7 @@ Result<SafetensorsHeader> parse_safetensors(std::span<const std::byte> file, std
 
   SafetensorsHeader header;
   header.metadata = std::move(reader.metadata);
+  header.data = data;
   header.tensors.reserve(reader.tensors.size());
   std::sort(reader.tensors.begin(), reader.tensors.end(),
             [](const RawTensor& a, const RawTensor& b) { return a.name < b.name; });

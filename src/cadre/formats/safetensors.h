@@ -25,6 +25,7 @@ inline constexpr std::string_view kSafetensorsPadding = "cadre.padding.";
 struct SafetensorsHeader {
   std::vector<NamedTensor> tensors;  ///< by name; their bytes point into the file
   std::map<std::string, std::string> metadata;
+  std::span<const std::byte> data;  ///< the section that offsets count from
 };
 
 /// Parses the bytes of a whole file; `origin` (its path) starts every error message.
@@ -45,6 +46,10 @@ class SafetensorsFile {
   Result<StoredTensor> tensor(std::string_view name) const;
 
   int64_t tensor_bytes() const;
+  /// Whether a tensor of this file begins at a multiple of its element's size in the data section.
+  bool is_aligned(const StoredTensor& tensor) const {
+    return (tensor.bytes.data() - header_.data.data()) % info(tensor.dtype).block_bytes == 0;
+  }
   const std::filesystem::path& path() const { return file_.path(); }
   /// The whole mapping, for prefetching.
   std::span<const std::byte> bytes() const { return file_.bytes(); }
@@ -74,6 +79,9 @@ class SafetensorsSet {
 
   /// nullptr when there is none.
   const StoredTensor* find(std::string_view name) const;
+  /// As find, for weights. Errors: kInvalid for a tensor that is not aligned to its elements, which no writer of
+  /// weights of one type makes: its header does not mean what it says.
+  Result<const StoredTensor*> find_aligned(std::string_view name) const;
   /// Path of the file that holds `name`; of the directory when none does.
   std::string file_of(std::string_view name) const;
 

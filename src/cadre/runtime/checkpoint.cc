@@ -50,7 +50,7 @@ Result<Checkpoint> Checkpoint::open(const std::filesystem::path& path) {
 
 Result<std::optional<StoredTensor>> Checkpoint::find(const std::string& name) const {
   if (!gguf_) {
-    const StoredTensor* tensor = safetensors_->find(name);
+    CADRE_TRY(const StoredTensor* tensor, safetensors_->find_aligned(name));
     return tensor == nullptr ? std::optional<StoredTensor>() : std::optional<StoredTensor>(*tensor);
   }
   const GgufArchitecture::Source source = architecture_->source(name);
