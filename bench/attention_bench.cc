@@ -39,7 +39,8 @@ void attend(benchmark::State& state, const Shape& shape, DType dtype, int64_t de
   };
   std::vector<std::byte> key_memory, value_memory;
   const KvStream keys = make_stream(shape.kv_heads * shape.key_width, key_memory);
-  const KvStream values = shape.one_stream ? keys : make_stream(shape.kv_heads * shape.value_width, value_memory);
+  const KvStream values =
+      shape.one_stream ? keys : make_stream(shape.kv_heads * shape.value_width, value_memory);
   std::vector<float> q = random_floats(rows * shape.heads * shape.key_width);
   std::vector<float> out(static_cast<size_t>(rows * shape.heads * shape.value_width));
   const SequenceRows sequence{.first_row = 0, .rows = rows, .first_position = depth, .pages = table.data()};
@@ -55,7 +56,8 @@ void attend(benchmark::State& state, const Shape& shape, DType dtype, int64_t de
                             .out = Tensor::dense(out.data(), rows, shape.heads, shape.value_width)});
     benchmark::ClobberMemory();
   }
-  const double pairs = static_cast<double>(rows) * (static_cast<double>(depth) + static_cast<double>(rows + 1) / 2);
+  const double pairs =
+      static_cast<double>(rows) * (static_cast<double>(depth) + static_cast<double>(rows + 1) / 2);
   set_counters(state, static_cast<double>(key_memory.size() + value_memory.size()),
                2 * pairs * static_cast<double>(shape.heads * (shape.key_width + shape.value_width)));
 }
@@ -66,9 +68,11 @@ void add_attend() {
   const auto add = [](const Shape& shape, DType dtype, int64_t depth, int64_t rows) {
     const std::string name = std::string(shape.name) + '/' + std::string(cadre::name(dtype)) +
                              "/depth:" + std::to_string(depth) + "/rows:" + std::to_string(rows);
-    benchmark::RegisterBenchmark(name.c_str(), [&shape, dtype, depth, rows](benchmark::State& state) {
-      attend(state, shape, dtype, depth, rows);
-    })->UseRealTime()->Unit(benchmark::kMicrosecond);
+    benchmark::RegisterBenchmark(
+        name.c_str(),
+        [&shape, dtype, depth, rows](benchmark::State& state) { attend(state, shape, dtype, depth, rows); })
+        ->UseRealTime()
+        ->Unit(benchmark::kMicrosecond);
   };
   for (const int64_t depth : {512, 4096})
     for (const int64_t rows : {1, 128}) {

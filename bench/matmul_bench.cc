@@ -13,10 +13,8 @@ struct Shape {
 };
 
 constexpr Shape kShapes[] = {
-    {"deepseek-v2-lite/o_proj", 2048, 2048},
-    {"deepseek-v2-lite/dense_up", 10944, 2048},
-    {"deepseek-v2-lite/dense_down", 2048, 10944},
-    {"deepseek-v2-lite/expert_up", 1408, 2048},
+    {"deepseek-v2-lite/o_proj", 2048, 2048},      {"deepseek-v2-lite/dense_up", 10944, 2048},
+    {"deepseek-v2-lite/dense_down", 2048, 10944}, {"deepseek-v2-lite/expert_up", 1408, 2048},
     {"deepseek-v2-lite/head", 102400, 2048},
 };
 
@@ -49,14 +47,17 @@ void matmul(benchmark::State& state, const Shape& shape, DType dtype, int64_t ro
 
 void add_matmul() {
   for (const Shape& shape : kShapes)
-    for (const DType dtype : {DType::kBF16, DType::kF32, DType::kF8E4M3, DType::kQ8_0, DType::kQ4_0, DType::kQ4_K})
+    for (const DType dtype :
+         {DType::kBF16, DType::kF32, DType::kF8E4M3, DType::kQ8_0, DType::kQ4_0, DType::kQ4_K})
       for (const int64_t rows : {1, 4, 16, 128, 512}) {
         if (shape.in % info(dtype).block_elements != 0) continue;
         const std::string name =
             std::string(shape.name) + '/' + std::string(cadre::name(dtype)) + "/rows:" + std::to_string(rows);
-        benchmark::RegisterBenchmark(name.c_str(), [&shape, dtype, rows](benchmark::State& state) {
-          matmul(state, shape, dtype, rows);
-        })->UseRealTime()->Unit(benchmark::kMicrosecond);
+        benchmark::RegisterBenchmark(
+            name.c_str(),
+            [&shape, dtype, rows](benchmark::State& state) { matmul(state, shape, dtype, rows); })
+            ->UseRealTime()
+            ->Unit(benchmark::kMicrosecond);
       }
 }
 

@@ -64,7 +64,8 @@ void expert_ffn(benchmark::State& state, DType dtype, int64_t tokens) {
                                 .y = Tensor::dense(y.data(), tokens, kWidth)});
     benchmark::ClobberMemory();
   }
-  set_counters(state, routings[0].expert_bytes, 2.0 * static_cast<double>(assignments * kWidth * kHidden * 3));
+  set_counters(state, routings[0].expert_bytes,
+               2.0 * static_cast<double>(assignments * kWidth * kHidden * 3));
 }
 
 }  // namespace
@@ -72,11 +73,12 @@ void expert_ffn(benchmark::State& state, DType dtype, int64_t tokens) {
 void add_expert_ffn() {
   for (const DType dtype : {DType::kBF16, DType::kF32, DType::kQ4_0})
     for (const int64_t tokens : {1, 16, 128, 512}) {
-      const std::string name = "deepseek-v2-lite/moe/" + std::string(cadre::name(dtype)) +
-                               "/tokens:" + std::to_string(tokens);
-      benchmark::RegisterBenchmark(name.c_str(), [dtype, tokens](benchmark::State& state) {
-        expert_ffn(state, dtype, tokens);
-      })->UseRealTime()->Unit(benchmark::kMicrosecond);
+      const std::string name =
+          "deepseek-v2-lite/moe/" + std::string(cadre::name(dtype)) + "/tokens:" + std::to_string(tokens);
+      benchmark::RegisterBenchmark(
+          name.c_str(), [dtype, tokens](benchmark::State& state) { expert_ffn(state, dtype, tokens); })
+          ->UseRealTime()
+          ->Unit(benchmark::kMicrosecond);
     }
 }
 

@@ -7,8 +7,7 @@ namespace {
 /// Sharing out tasks that do nothing: what every operation pays.
 void barrier(benchmark::State& state) {
   ThreadPool pool(bench_threads());
-  for (auto _ : state)
-    pool.run(4 * pool.size(), [](int64_t task, int) { benchmark::DoNotOptimize(task); });
+  for (auto _ : state) pool.run(4 * pool.size(), [](int64_t task, int) { benchmark::DoNotOptimize(task); });
 }
 
 void rms_norm(benchmark::State& state, int64_t rows) {
@@ -42,12 +41,14 @@ void add_rows() {
   benchmark::RegisterBenchmark("thread_pool/barrier", barrier)->UseRealTime()->Unit(benchmark::kMicrosecond);
   for (const int64_t rows : {1, 512}) {
     const std::string suffix = "/rows:" + std::to_string(rows);
-    benchmark::RegisterBenchmark(("deepseek-v2-lite/rms_norm" + suffix).c_str(), [rows](benchmark::State& state) {
-      rms_norm(state, rows);
-    })->UseRealTime()->Unit(benchmark::kMicrosecond);
-    benchmark::RegisterBenchmark(("deepseek-v2-lite/swiglu" + suffix).c_str(), [rows](benchmark::State& state) {
-      swiglu(state, rows);
-    })->UseRealTime()->Unit(benchmark::kMicrosecond);
+    benchmark::RegisterBenchmark(("deepseek-v2-lite/rms_norm" + suffix).c_str(),
+                                 [rows](benchmark::State& state) { rms_norm(state, rows); })
+        ->UseRealTime()
+        ->Unit(benchmark::kMicrosecond);
+    benchmark::RegisterBenchmark(("deepseek-v2-lite/swiglu" + suffix).c_str(),
+                                 [rows](benchmark::State& state) { swiglu(state, rows); })
+        ->UseRealTime()
+        ->Unit(benchmark::kMicrosecond);
   }
 }
 

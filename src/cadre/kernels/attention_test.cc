@@ -20,7 +20,8 @@ struct Shape {
 
 constexpr Shape kMla{.heads = 16, .kv_heads = 1, .key_width = 72, .value_width = 64, .one_stream = true};
 constexpr Shape kGqa{.heads = 6, .kv_heads = 2, .key_width = 24, .value_width = 24, .dtype = DType::kF32};
-constexpr Shape kExplicit{.heads = 3, .kv_heads = 3, .key_width = 19, .value_width = 13, .dtype = DType::kF32};
+constexpr Shape kExplicit{
+    .heads = 3, .kv_heads = 3, .key_width = 19, .value_width = 13, .dtype = DType::kF32};
 
 /// A cache of several sequences whose pages are shuffled, with NaN wherever nothing was written.
 class Cache {
@@ -49,7 +50,8 @@ class Cache {
       stream->data = memory.data();
     }
     for (size_t s = 0; s < lengths.size(); ++s) {
-      const SequenceRows rows{.first_row = 0, .rows = lengths[s], .first_position = 0, .pages = tables_[s].data()};
+      const SequenceRows rows{
+          .first_row = 0, .rows = lengths[s], .first_position = 0, .pages = tables_[s].data()};
       for (const KvStream& stream : {keys_, values_}) {
         if (stream.width == 0) continue;
         std::vector<float> x = random_values(lengths[s] * stream.width, 71 + s, kind);
@@ -101,7 +103,8 @@ double attention_tolerance(const Shape& shape, int64_t keys) {
 
 void check_attend(const Shape& shape, std::vector<int64_t> first_positions, std::vector<int64_t> rows) {
   SCOPED_TRACE(testing::Message() << shape.heads << " heads, " << shape.kv_heads << " KV heads, " << rows[0]
-                                  << " rows from " << first_positions[0] << ", pages of " << shape.page_tokens);
+                                  << " rows from " << first_positions[0] << ", pages of "
+                                  << shape.page_tokens);
   std::vector<int64_t> lengths;
   std::vector<SequenceRows> sequences;
   int64_t total = 0;
@@ -132,7 +135,10 @@ TEST(Attend, EveryShape) {
 TEST(Attend, EveryWidthAndPage) {
   for (int64_t width = 1; width <= 34; ++width)
     for (const DType dtype : {DType::kF32, DType::kBF16})
-      check_attend({.heads = 2, .key_width = width, .value_width = 35 - width, .dtype = dtype,
+      check_attend({.heads = 2,
+                    .key_width = width,
+                    .value_width = 35 - width,
+                    .dtype = dtype,
                     .page_tokens = width % 7 + 1},
                    {11}, {9});
 }
@@ -200,9 +206,11 @@ TEST(Attend, DifficultValuesGiveEqualBits) {
       const Cache cache(shape, {40}, kind);
       std::vector<float> q = random_values(40 * shape.heads * shape.key_width, 89, kind);
       const SequenceRows rows{.first_row = 0, .rows = 40, .first_position = 0, .pages = cache.pages(0)};
-      const std::vector<float> first = attend(backend(isas().front(), 1), shape, cache, std::span(&rows, 1), q);
+      const std::vector<float> first =
+          attend(backend(isas().front(), 1), shape, cache, std::span(&rows, 1), q);
       for (const Isa isa : isas())
-        EXPECT_TRUE(same_bits(attend(backend(isa, 3), shape, cache, std::span(&rows, 1), q), first)) << name(isa);
+        EXPECT_TRUE(same_bits(attend(backend(isa, 3), shape, cache, std::span(&rows, 1), q), first))
+            << name(isa);
     }
 }
 
@@ -218,8 +226,10 @@ TEST(KvCache, WritesRoundAndReadsWiden) {
         const KvStream stream = cache.args().keys;
         backend.kv_write({.x = Tensor::dense(x.data(), 5, width), .stream = stream, .sequences = rows});
         GuardedOutput first(10 * width, 1), second(6 * width);
-        backend.kv_read({.stream = stream, .pages = cache.pages(0), .y = Tensor::dense(first.data(), 10, width)});
-        backend.kv_read({.stream = stream, .pages = cache.pages(1), .y = Tensor::dense(second.data(), 6, width)});
+        backend.kv_read(
+            {.stream = stream, .pages = cache.pages(0), .y = Tensor::dense(first.data(), 10, width)});
+        backend.kv_read(
+            {.stream = stream, .pages = cache.pages(1), .y = Tensor::dense(second.data(), 6, width)});
         std::vector<float> both = first.take();
         const std::vector<float> more = second.take();
         both.insert(both.end(), more.begin(), more.end());

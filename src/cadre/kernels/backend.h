@@ -3,13 +3,14 @@
 ///
 /// Arguments have been checked by the operation that calls (ops/), so a back end may trust them. Activations
 /// are f32. A back end may fuse, tile and thread inside an operation as it likes, under one rule, batch
-/// invariance: a row of the result depends only on that row's own inputs, bit for bit, whatever the number of
-/// rows in the call, the number of threads, and the other rows. Every reduction therefore has one fixed order:
-///   - products along a contiguous pair of rows (`matmul`, attention scores, sums of squares): sixteen partial
-///     sums, element k into sum k mod 16 by fused multiply-add in ascending k, then the sixteen are added as a
-///     tree: s[l] += s[l + 8], then + 4, + 2, + 1;
+/// invariance: a row of the result depends only on that row's own inputs, bit for bit, whatever the number
+/// of rows in the call, the number of threads, and the other rows. Every reduction therefore has one fixed
+/// order:
+///   - products along a contiguous pair of rows (`matmul`, attention scores, sums of squares), as if padded
+///     with zeros to a multiple of 16: sixteen partial sums, element k into sum k mod 16 by fused
+///     multiply-add in ascending k, then the sixteen are added as a tree: s[l] += s[l + 8], + 4, + 2, + 1;
 ///   - products along a column (`head_matmul` transposed, attention values, the sum over experts): one chain
-///     of fused multiply-adds in ascending index, starting from 0.
+///     of fused multiply-adds in ascending index, starting from 0 (attention: rescaled before each block).
 /// The order is the same in every instruction set, so forcing one (CADRE_ISA) changes no bit either.
 
 #include <cstdint>
@@ -35,7 +36,8 @@ struct Matmul {
 };
 
 /// One matrix per head: y[t, h, o] = sum_i x[t, h, i] w_h[o, i], or sum_i x[t, h, i] w_h[i, o] if transposed.
-/// w_h is rows [first_row + h * head_rows, ...) of w: [y.width, x.width], or [x.width, y.width] if transposed.
+/// w_h is rows [first_row + h * head_rows, ...) of w: [y.width, x.width], or [x.width, y.width] if
+/// transposed.
 struct HeadMatmul {
   Tensor x;  ///< [T, H, in]; a head stride of 0 gives every head the same input
   Weight w;
@@ -121,12 +123,13 @@ struct KvRead {
   Tensor y;
 };
 
-/// Causal attention over a paged cache. For each row t at position p and head h, with g = h / (heads / kv_heads):
+/// Causal attention over a paged cache. For each row t at position p and head h, with g = h / (heads /
+/// kv_heads):
 ///   score_j = scale * (q[t, h] . k_j[g]), j = 0..p;   out[t, h] = sum_j softmax(score)_j v_j[g]
 /// k_j[g] is channels [g * key_stride, + q.width) of entry j of `keys`; v_j[g] is channels
-/// [g * value_stride, + out.width) of `values`. MLA in absorbed form: one KV head, keys and values the same stream.
-/// Online softmax over blocks of `page_tokens` keys in ascending order, block boundaries at multiples of
-/// page_tokens from position 0, so that the order does not depend on how the rows came.
+/// [g * value_stride, + out.width) of `values`. MLA in absorbed form: one KV head, keys and values the same
+/// stream. Online softmax over blocks of `page_tokens` keys in ascending order, block boundaries at multiples
+/// of page_tokens from position 0, so that the order does not depend on how the rows came.
 struct Attend {
   Tensor q;  ///< [T, heads, key width]
   KvStream keys;

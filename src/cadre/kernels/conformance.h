@@ -50,8 +50,8 @@ inline testing::AssertionResult same_bits(std::span<const float> a, std::span<co
   if (a.size() != b.size()) return testing::AssertionFailure() << a.size() << " values, " << b.size();
   for (size_t i = 0; i < a.size(); ++i)
     if (!same(a[i], b[i]))
-      return testing::AssertionFailure() << "value " << i << ": " << a[i] << " is not " << b[i] << " (difference "
-                                         << a[i] - b[i] << ")";
+      return testing::AssertionFailure()
+             << "value " << i << ": " << a[i] << " is not " << b[i] << " (difference " << a[i] - b[i] << ")";
   return testing::AssertionSuccess();
 }
 
@@ -75,10 +75,11 @@ inline testing::AssertionResult near(std::span<const float> got, const Expected&
     const double want = expected.values[i];
     if (same(got[i], expected.values[i])) continue;
     // A sum that leaves the range of f32 on its way says nothing about the kernel.
-    if (!(expected.allowed[i] < double{std::numeric_limits<float>::max()} * 0x1p-24) && std::isfinite(want)) continue;
+    if (!(expected.allowed[i] < double{std::numeric_limits<float>::max()} * 0x1p-24) && std::isfinite(want))
+      continue;
     if (!(std::abs(double{got[i]} - want) <= expected.allowed[i]))
-      return testing::AssertionFailure() << "value " << i << ": " << got[i] << ", expected " << want << " +- "
-                                         << expected.allowed[i];
+      return testing::AssertionFailure()
+             << "value " << i << ": " << got[i] << ", expected " << want << " +- " << expected.allowed[i];
   }
   return testing::AssertionSuccess();
 }
@@ -111,10 +112,12 @@ class GuardedOutput {
   std::vector<float> take() const {
     for (size_t i = 0; i < memory_.size(); ++i)
       if ((i < begin_ || i >= begin_ + size_) && std::bit_cast<uint32_t>(memory_[i]) != kPattern) {
-        ADD_FAILURE() << "guard at " << static_cast<int64_t>(i) - static_cast<int64_t>(begin_) << " of " << size_;
+        ADD_FAILURE() << "guard at " << static_cast<int64_t>(i) - static_cast<int64_t>(begin_) << " of "
+                      << size_;
         break;
       }
-    return {memory_.begin() + static_cast<int64_t>(begin_), memory_.begin() + static_cast<int64_t>(begin_ + size_)};
+    return {memory_.begin() + static_cast<int64_t>(begin_),
+            memory_.begin() + static_cast<int64_t>(begin_ + size_)};
   }
   static constexpr uint32_t kPattern = 0x7FA5A5A5;  ///< a NaN, so that reading it shows too
 
@@ -143,8 +146,9 @@ inline std::vector<float> random_values(int64_t count, uint64_t seed, Values kin
   const size_t place = random() % values.size();
   values[place] = 1e15f;
   if (kind == Values::kNonFinite)
-    values[place] = std::array{std::numeric_limits<float>::infinity(), -std::numeric_limits<float>::infinity(),
-                               std::numeric_limits<float>::quiet_NaN()}[random() % 3];
+    values[place] =
+        std::array{std::numeric_limits<float>::infinity(), -std::numeric_limits<float>::infinity(),
+                   std::numeric_limits<float>::quiet_NaN()}[random() % 3];
   return values;
 }
 
@@ -155,8 +159,9 @@ struct OwnedWeight {
   Weight weight;
 };
 
-inline constexpr DType kWeightDTypes[] = {DType::kF32,  DType::kF16,  DType::kBF16, DType::kF8E4M3, DType::kQ8_0,
-                                          DType::kQ4_0, DType::kQ4_K, DType::kQ6_K, DType::kMXFP4};
+inline constexpr DType kWeightDTypes[] = {DType::kF32,    DType::kF16,  DType::kBF16,
+                                          DType::kF8E4M3, DType::kQ8_0, DType::kQ4_0,
+                                          DType::kQ4_K,   DType::kQ6_K, DType::kMXFP4};
 
 /// Sets every f16 field of a block type to something moderate: random bits would be infinities.
 inline void set_block_scales(DType dtype, std::byte* block, std::mt19937_64& random) {

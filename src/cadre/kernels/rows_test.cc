@@ -18,7 +18,8 @@ std::vector<int64_t> widths() {
 void expect_units(const Run& run, double units) {
   Expected expected{.values = run(reference()), .allowed = {}};
   for (const float value : expected.values)
-    expected.allowed.push_back(std::isfinite(value) ? units * (std::abs(double{value}) * 0x1p-23 + 0x1p-149) : 0);
+    expected.allowed.push_back(std::isfinite(value) ? units * (std::abs(double{value}) * 0x1p-23 + 0x1p-149)
+                                                    : 0);
   expect_conformance(run, expected);
 }
 
@@ -80,7 +81,8 @@ TEST(Swiglu, EveryWidth) {
           GuardedOutput y(2 * width, 1);
           std::copy(gate.begin(), gate.end(), y.data());
           const Tensor out = Tensor::dense(y.data(), 2, width);
-          backend.swiglu({.gate = out, .up = Tensor::dense(const_cast<float*>(up.data()), 2, width), .y = out});
+          backend.swiglu(
+              {.gate = out, .up = Tensor::dense(const_cast<float*>(up.data()), 2, width), .y = out});
           return y.take();
         },
         4);
@@ -142,7 +144,8 @@ TEST(Copy, BetweenStrides) {
   expect_units(
       [&](Backend& backend) {
         GuardedOutput y(4 * 3 * 17);
-        backend.copy({.x = Tensor{x.data() + 5, 4, 3, 17, 3 * 29, 29}, .y = Tensor::dense(y.data(), 4, 3, 17)});
+        backend.copy(
+            {.x = Tensor{x.data() + 5, 4, 3, 17, 3 * 29, 29}, .y = Tensor::dense(y.data(), 4, 3, 17)});
         return y.take();
       },
       0);

@@ -28,12 +28,14 @@ class TaskAttention {
 
  private:
   const float* query(int64_t i) const {
-    return args_.q.at(task_.sequence->first_row + task_.first_row + i / task_.heads, task_.first_head + i % task_.heads);
+    return args_.q.at(task_.sequence->first_row + task_.first_row + i / task_.heads,
+                      task_.first_head + i % task_.heads);
   }
   int64_t last_position() const { return task_.sequence->first_position + task_.first_row + task_.rows - 1; }
   /// The part of an entry that belongs to the task's KV head.
   const std::byte* at(const KvStream& stream, int64_t position, int64_t channel) const {
-    return cache_entry(stream, task_.sequence->pages, position) + channel * (stream.dtype == DType::kF32 ? 4 : 2);
+    return cache_entry(stream, task_.sequence->pages, position) +
+           channel * (stream.dtype == DType::kF32 ? 4 : 2);
   }
 
   void pack_queries();
@@ -60,7 +62,8 @@ class TaskAttention {
   float* packed_queries_ = nullptr;
 };
 
-TaskAttention::TaskAttention(const CpuTable& table, const Attend& args, const AttendTask& task, Worker& worker)
+TaskAttention::TaskAttention(const CpuTable& table, const Attend& args, const AttendTask& task,
+                             Worker& worker)
     : table_(table),
       args_(args),
       task_(task),
@@ -103,22 +106,26 @@ void TaskAttention::pack_queries() {
   for (int64_t i = 0; i < queries_; i += tile) {
     const int64_t present = std::min(tile, queries_ - i);
     for (int64_t r = 0; r < present; ++r) rows[r] = query(i + r);
-    table_.pack_f32(
-        {.rows = rows, .count = present, .tile = tile, .k = width, .out = packed_queries_ + i / tile * tile_floats});
+    table_.pack_f32({.rows = rows,
+                     .count = present,
+                     .tile = tile,
+                     .k = width,
+                     .out = packed_queries_ + i / tile * tile_floats});
   }
 }
 
 /// Scores of few queries, the keys read where they lie.
 void TaskAttention::score_few(const KeyBlock& block) {
   const bool bf16 = args_.keys.dtype == DType::kBF16;
-  (bf16 ? table_.dot_rows_bf16 : table_.dot_rows_f32)({.x = worker_.x_rows.data(),
-                                                       .x_rows = queries_,
-                                                       .w = at(args_.keys, block.first, kv_head_ * args_.key_stride),
-                                                       .w_stride = entry_bytes(args_.keys),
-                                                       .w_rows = block.count,
-                                                       .k = args_.q.width,
-                                                       .y = scores_,
-                                                       .y_stride = page_});
+  (bf16 ? table_.dot_rows_bf16
+        : table_.dot_rows_f32)({.x = worker_.x_rows.data(),
+                                .x_rows = queries_,
+                                .w = at(args_.keys, block.first, kv_head_ * args_.key_stride),
+                                .w_stride = entry_bytes(args_.keys),
+                                .w_rows = block.count,
+                                .k = args_.q.width,
+                                .y = scores_,
+                                .y_stride = page_});
 }
 
 /// Scores of many queries, each tile of keys packed first.
@@ -180,16 +187,17 @@ void TaskAttention::take_in(int64_t first_query, int64_t queries, int64_t keys, 
                                         .scale = args_.scale,
                                         .maximum = maximum_ + i,
                                         .sum = sum_ + i});
-  (bf16 ? table_.column_product_bf16 : table_.column_product_f32)({.p = scores_ + first_query * page_,
-                                                                   .p_stride = page_,
-                                                                   .rows = queries,
-                                                                   .count = keys,
-                                                                   .v = values,
-                                                                   .v_stride = values_stride,
-                                                                   .width = args_.out.width,
-                                                                   .y = accumulator_ + first_query * args_.out.width,
-                                                                   .y_stride = args_.out.width,
-                                                                   .rescale = rescale_ + first_query});
+  (bf16 ? table_.column_product_bf16
+        : table_.column_product_f32)({.p = scores_ + first_query * page_,
+                                      .p_stride = page_,
+                                      .rows = queries,
+                                      .count = keys,
+                                      .v = values,
+                                      .v_stride = values_stride,
+                                      .width = args_.out.width,
+                                      .y = accumulator_ + first_query * args_.out.width,
+                                      .y_stride = args_.out.width,
+                                      .rescale = rescale_ + first_query});
 }
 
 void TaskAttention::store_results() {
@@ -202,7 +210,8 @@ void TaskAttention::store_results() {
 }
 
 /// Cuts one sequence so that a task has up to kQueriesPerTask queries, and at most `most`, a worker's share.
-void list_tasks(const Attend& args, const SequenceRows& sequence, int64_t most, std::vector<AttendTask>& tasks) {
+void list_tasks(const Attend& args, const SequenceRows& sequence, int64_t most,
+                std::vector<AttendTask>& tasks) {
   const int64_t sharing = args.q.heads / args.kv_heads;  // heads with one KV head
   const int64_t heads = std::min(sharing, most);
   const int64_t rows = std::max<int64_t>(most / heads, 1);

@@ -10,7 +10,8 @@ inline int64_t entry_bytes(const KvStream& stream) {
 }
 
 inline std::byte* cache_entry(const KvStream& stream, const int32_t* pages, int64_t position) {
-  const int64_t slot = pages[position / stream.page_tokens] * stream.page_tokens + position % stream.page_tokens;
+  const int64_t slot =
+      pages[position / stream.page_tokens] * stream.page_tokens + position % stream.page_tokens;
   return stream.data + slot * entry_bytes(stream);
 }
 

@@ -70,7 +70,7 @@ struct CpuContext {
   Scratch rounded_x;
   std::vector<const float*> x_rows;
   std::vector<ExpertTask> expert_tasks;
-  std::vector<int32_t> row_starts;       ///< expert_ffn: assignments by row, as offsets and a list
+  std::vector<int32_t> row_starts;  ///< expert_ffn: assignments by row, as offsets and a list
   std::vector<int32_t> row_assignments;
   std::vector<AttendTask> attend_tasks;
 

@@ -56,12 +56,14 @@ class CpuBackend final : public Backend {
 
 Result<std::unique_ptr<Backend>> make_cpu_backend(const CpuOptions& options) {
   if (options.threads < 0 || options.threads > kMaxThreads)
-    return fail(ErrorKind::kUsage, "threads: 0 (one per core) to {} expected, {} found", kMaxThreads, options.threads);
+    return fail(ErrorKind::kUsage, "threads: 0 (one per core) to {} expected, {} found", kMaxThreads,
+                options.threads);
   Isa isa = best_isa();
   if (!options.isa.empty() && options.isa != "auto") {
     const std::optional<Isa> named = isa_from_name(options.isa);
     if (!named)
-      return fail(ErrorKind::kUsage, "instruction set: auto, generic, avx2 or avx512 expected, '{}' found", options.isa);
+      return fail(ErrorKind::kUsage, "instruction set: auto, generic, avx2 or avx512 expected, '{}' found",
+                  options.isa);
     if (!has_isa(*named))
       return fail(ErrorKind::kNotFound, "instruction set '{}': this machine has none above '{}'", options.isa,
                   name(isa));

@@ -82,11 +82,19 @@ void head_panel(const CpuContext& ctx, const HeadMatmul& args, const Tensor& x, 
 void head_panel_transposed(const CpuContext& ctx, const HeadMatmul& args, const Tensor& x, int64_t head,
                            int64_t row, int64_t rows, Worker& worker) {
   const Weight w = args.w.slice_rows(args.first_row + head * args.head_rows, x.width);
-  ColumnProduct product{.p = x.at(row, head), .p_stride = x.row_stride, .rows = rows, .count = x.width,
-                        .v = w.data, .v_stride = w.row_bytes, .width = w.cols, .y = args.y.at(row, head),
-                        .y_stride = args.y.row_stride, .rescale = nullptr};
+  ColumnProduct product{.p = x.at(row, head),
+                        .p_stride = x.row_stride,
+                        .rows = rows,
+                        .count = x.width,
+                        .v = w.data,
+                        .v_stride = w.row_bytes,
+                        .width = w.cols,
+                        .y = args.y.at(row, head),
+                        .y_stride = args.y.row_stride,
+                        .rescale = nullptr};
   const bool in_place = reads_in_place(w, args.compute);
-  if (in_place && w.dtype == DType::kBF16 && rows < kPackedFromRows) return ctx.table.column_product_bf16(product);
+  if (in_place && w.dtype == DType::kBF16 && rows < kPackedFromRows)
+    return ctx.table.column_product_bf16(product);
   if (!in_place || w.dtype == DType::kBF16) {
     float* decoded = worker.decoded.floats(w.rows * w.cols);
     for (int64_t r = 0; r < w.rows; ++r)

@@ -20,8 +20,7 @@ void list_tasks(const ExpertFfn& args, int64_t outputs, std::vector<ExpertTask>&
   for (size_t g = 0; g < args.groups.size(); ++g) {
     if (args.groups[g].count == 0) continue;
     const int64_t panels = ceil_div(outputs, panel_rows(args.groups[g]));
-    for (int64_t p = 0; p < panels; ++p)
-      tasks.push_back({static_cast<int32_t>(g), static_cast<int32_t>(p)});
+    for (int64_t p = 0; p < panels; ++p) tasks.push_back({static_cast<int32_t>(g), static_cast<int32_t>(p)});
   }
 }
 
@@ -37,8 +36,12 @@ void hidden_panel(CpuContext& ctx, const ExpertFfn& args, const Tensor& x, Exper
 
   const Tensor hidden = args.hidden.slice_rows(group.first, group.count).slice_width(first, width);
   float* up = worker.up.floats(group.count * width);
-  PanelProduct product{.x = worker.x_rows.data(), .rows = group.count, .w = group.expert.gate.slice_rows(first, width),
-                       .y = hidden.data, .y_stride = hidden.row_stride, .compute = args.compute};
+  PanelProduct product{.x = worker.x_rows.data(),
+                       .rows = group.count,
+                       .w = group.expert.gate.slice_rows(first, width),
+                       .y = hidden.data,
+                       .y_stride = hidden.row_stride,
+                       .compute = args.compute};
   panel_product(ctx.table, product, worker);
   product.w = group.expert.up.slice_rows(first, width);
   product.y = up;
@@ -90,7 +93,8 @@ void combine(CpuContext& ctx, const ExpertFfn& args) {
     for (int64_t t = begin; t < end; ++t) {
       float* y = args.y.row(t);
       std::fill(y, y + width, 0.0f);
-      for (int32_t i = ctx.row_starts[static_cast<size_t>(t)]; i < ctx.row_starts[static_cast<size_t>(t) + 1]; ++i) {
+      for (int32_t i = ctx.row_starts[static_cast<size_t>(t)]; i < ctx.row_starts[static_cast<size_t>(t) + 1];
+           ++i) {
         const auto a = static_cast<size_t>(ctx.row_assignments[static_cast<size_t>(i)]);
         ctx.table.multiply_add_row(args.weights[a], args.outputs.row(static_cast<int64_t>(a)), y, width);
       }

@@ -32,14 +32,26 @@ Decode decoder(const CpuTable& table, DType dtype) {
       return table.decode_q8_0;
     case DType::kQ4_0:
       return table.decode_q4_0;
+    case DType::kQ4_K:
+      return table.decode_q4_k;
+    case DType::kQ6_K:
+      return table.decode_q6_k;
+    case DType::kMXFP4:
+      return table.decode_mxfp4;
     default:
       return nullptr;
   }
 }
 
 void few_rows(const CpuTable& table, const PanelProduct& p, Worker& worker) {
-  DotRows dot{.x = p.x, .x_rows = p.rows, .w = p.w.data, .w_stride = p.w.row_bytes, .w_rows = p.w.rows,
-              .k = p.w.cols, .y = p.y, .y_stride = p.y_stride};
+  DotRows dot{.x = p.x,
+              .x_rows = p.rows,
+              .w = p.w.data,
+              .w_stride = p.w.row_bytes,
+              .w_rows = p.w.rows,
+              .k = p.w.cols,
+              .y = p.y,
+              .y_stride = p.y_stride};
   if (reads_in_place(p.w, p.compute)) {
     (p.w.dtype == DType::kBF16 ? table.dot_rows_bf16 : table.dot_rows_f32)(dot);
     return;
@@ -88,8 +100,8 @@ struct InnerBlock {
   int64_t rows;
 };
 
-void multiply_block(const CpuTable& table, const PanelProduct& p, const InnerBlock& block, const float* packed_w,
-                    Worker& worker) {
+void multiply_block(const CpuTable& table, const PanelProduct& p, const InnerBlock& block,
+                    const float* packed_w, Worker& worker) {
   const int64_t x_tile = table.x_tile, w_tile = table.w_tile;
   const int64_t steps = ceil_div(block.count, 16);
   const int64_t w_tiles = ceil_div(p.w.rows, w_tile);
@@ -97,8 +109,8 @@ void multiply_block(const CpuTable& table, const PanelProduct& p, const InnerBlo
   const bool first = block.begin == 0;
   const bool last = block.begin + block.count == p.w.cols;
   float* packed_x = worker.packed_x.floats(steps * x_tile * 16);
-  float* partial = first && last ? nullptr
-                                 : worker.partial.floats(ceil_div(kRowBlock, x_tile) * w_tiles * partial_floats);
+  float* partial =
+      first && last ? nullptr : worker.partial.floats(ceil_div(kRowBlock, x_tile) * w_tiles * partial_floats);
   const void* rows[kMaxTile];
   for (int64_t r = 0; r < block.rows; r += x_tile) {
     const int64_t present = std::min(x_tile, block.rows - r);

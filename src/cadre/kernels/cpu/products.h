@@ -19,7 +19,7 @@ struct PanelProduct {
 void panel_product(const CpuTable& table, const PanelProduct& p, Worker& worker);
 
 /// From this many rows on, a panel of weights is decoded and packed first.
-inline constexpr int64_t kPackedFromRows = 12;
+inline constexpr int64_t kPackedFromRows = 16;
 
 /// Elements [begin, begin + count) of row r as f32, rounded to bf16 if the product takes bf16 inputs.
 /// `begin` is a multiple of the type's block.

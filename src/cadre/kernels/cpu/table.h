@@ -3,7 +3,8 @@
 ///
 /// Plain structs and C types only: this header is compiled with the flags of each instruction set, and must
 /// not define anything that the linker could take from one of them for all. Sixteen lanes are the unit of
-/// every reduction (kernels/backend.h), whatever the registers: "as if padded with zeros to a multiple of 16".
+/// every reduction (kernels/backend.h), whatever the registers: "as if padded with zeros to a multiple of
+/// 16".
 
 #include <cstdint>
 
@@ -54,7 +55,7 @@ struct ColumnProduct {
   int64_t p_stride;
   int64_t rows;
   int64_t count;
-  const void* v;     ///< row j at byte j * v_stride
+  const void* v;  ///< row j at byte j * v_stride
   int64_t v_stride;
   int64_t width;
   float* y;
@@ -128,6 +129,9 @@ struct CpuTable {
   void (*decode_f8e4m3)(const void* source, float* out, int64_t elements);
   void (*decode_q8_0)(const void* source, float* out, int64_t elements);
   void (*decode_q4_0)(const void* source, float* out, int64_t elements);
+  void (*decode_q4_k)(const void* source, float* out, int64_t elements);
+  void (*decode_q6_k)(const void* source, float* out, int64_t elements);
+  void (*decode_mxfp4)(const void* source, float* out, int64_t elements);
 };
 
 // Each sets the entries it has; an entry that an instruction set does not fill is inherited from the one

@@ -11,7 +11,8 @@ namespace {
 
 /// Element `channel` of entry `position` of a sequence.
 std::byte* element(const KvStream& stream, const int32_t* pages, int64_t position, int64_t channel) {
-  const int64_t slot = pages[position / stream.page_tokens] * stream.page_tokens + position % stream.page_tokens;
+  const int64_t slot =
+      pages[position / stream.page_tokens] * stream.page_tokens + position % stream.page_tokens;
   return stream.data + (slot * stream.width + channel) * (stream.dtype == DType::kF32 ? 4 : 2);
 }
 
@@ -55,7 +56,8 @@ void attend_row(const Attend& args, const int32_t* pages, int64_t row, int64_t h
   for (int64_t i = 0; i < args.out.width; ++i) {
     double value = 0;
     for (int64_t j = 0; j <= position; ++j)
-      value += weights[static_cast<size_t>(j)] * double{read(args.values, pages, j, kv_head * args.value_stride + i)};
+      value += weights[static_cast<size_t>(j)] *
+               double{read(args.values, pages, j, kv_head * args.value_stride + i)};
     args.out.at(row, head)[i] = static_cast<float>(value / sum);
   }
 }
@@ -66,7 +68,8 @@ void kv_write(const KvWrite& args) {
   for (const SequenceRows& sequence : args.sequences)
     for (int64_t r = 0; r < sequence.rows; ++r)
       for (int64_t i = 0; i < args.stream.width; ++i)
-        write(args.stream, sequence.pages, sequence.first_position + r, i, args.x.row(sequence.first_row + r)[i]);
+        write(args.stream, sequence.pages, sequence.first_position + r, i,
+              args.x.row(sequence.first_row + r)[i]);
 }
 
 void kv_read(const KvRead& args) {

@@ -26,11 +26,13 @@ void expert_ffn(const ExpertFfn& args) {
     const std::vector<float> down = decoded(group.expert.down, args.compute);
     for (int64_t a = group.first; a < group.first + group.count; ++a) {
       const int64_t row = args.rows[static_cast<size_t>(a)];
-      for (int64_t i = 0; i < d; ++i) x[static_cast<size_t>(i)] = rounded_input(args.x.row(row)[i], args.compute);
+      for (int64_t i = 0; i < d; ++i)
+        x[static_cast<size_t>(i)] = rounded_input(args.x.row(row)[i], args.compute);
       for (int64_t j = 0; j < f; ++j) {
         const double g = dot(gate.data() + j * d, x.data(), d);
         const double u = dot(up.data() + j * d, x.data(), d);
-        hidden[static_cast<size_t>(j)] = rounded_input(static_cast<float>(g / (1 + std::exp(-g)) * u), args.compute);
+        hidden[static_cast<size_t>(j)] =
+            rounded_input(static_cast<float>(g / (1 + std::exp(-g)) * u), args.compute);
       }
       for (int64_t i = 0; i < d; ++i)
         y[static_cast<size_t>(row * d + i)] +=

@@ -17,7 +17,8 @@ struct Lanes {
 
 /// All bits set in the first n of 8 lanes.
 CADRE_INLINE __m256i first_lanes(int64_t n) {
-  return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(n)), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+  return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(n)),
+                            _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
 }
 
 CADRE_INLINE Lanes broadcast(float value) { return {_mm256_set1_ps(value), _mm256_set1_ps(value)}; }
@@ -38,10 +39,18 @@ CADRE_INLINE void store_tail(float* p, Lanes a, int64_t n) {
   _mm256_maskstore_ps(p + 8, first_lanes(n - 8), a.high);
 }
 
-CADRE_INLINE Lanes add(Lanes a, Lanes b) { return {_mm256_add_ps(a.low, b.low), _mm256_add_ps(a.high, b.high)}; }
-CADRE_INLINE Lanes sub(Lanes a, Lanes b) { return {_mm256_sub_ps(a.low, b.low), _mm256_sub_ps(a.high, b.high)}; }
-CADRE_INLINE Lanes mul(Lanes a, Lanes b) { return {_mm256_mul_ps(a.low, b.low), _mm256_mul_ps(a.high, b.high)}; }
-CADRE_INLINE Lanes div(Lanes a, Lanes b) { return {_mm256_div_ps(a.low, b.low), _mm256_div_ps(a.high, b.high)}; }
+CADRE_INLINE Lanes add(Lanes a, Lanes b) {
+  return {_mm256_add_ps(a.low, b.low), _mm256_add_ps(a.high, b.high)};
+}
+CADRE_INLINE Lanes sub(Lanes a, Lanes b) {
+  return {_mm256_sub_ps(a.low, b.low), _mm256_sub_ps(a.high, b.high)};
+}
+CADRE_INLINE Lanes mul(Lanes a, Lanes b) {
+  return {_mm256_mul_ps(a.low, b.low), _mm256_mul_ps(a.high, b.high)};
+}
+CADRE_INLINE Lanes div(Lanes a, Lanes b) {
+  return {_mm256_div_ps(a.low, b.low), _mm256_div_ps(a.high, b.high)};
+}
 CADRE_INLINE Lanes fma(Lanes a, Lanes b, Lanes c) {
   return {_mm256_fmadd_ps(a.low, b.low, c.low), _mm256_fmadd_ps(a.high, b.high, c.high)};
 }
@@ -64,10 +73,38 @@ CADRE_INLINE float maximum(Lanes a) {
   four = _mm_max_ps(four, _mm_movehl_ps(four, four));
   return _mm_cvtss_f32(_mm_max_ss(four, _mm_movehdup_ps(four)));
 }
+/// The sums of 8 accumulators, added as sum() adds but for all at once: each level halves the lanes of two
+/// registers and puts them side by side in one.
+CADRE_INLINE __m256 sums_of_8(const Lanes* a) {
+  __m256 quarters[4], halves[2];
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; ++i) {
+    const __m256 p = _mm256_add_ps(a[2 * i].low, a[2 * i].high);  // lanes l and l + 8
+    const __m256 q = _mm256_add_ps(a[2 * i + 1].low, a[2 * i + 1].high);
+    quarters[i] =
+        _mm256_add_ps(_mm256_permute2f128_ps(p, q, 0x20), _mm256_permute2f128_ps(p, q, 0x31));  // + 4
+  }
+#pragma GCC unroll 2
+  for (int i = 0; i < 2; ++i) {  // l and l + 2
+    const __m256 p = quarters[2 * i], q = quarters[2 * i + 1];
+    halves[i] = _mm256_add_ps(_mm256_shuffle_ps(p, q, 0x44), _mm256_shuffle_ps(p, q, 0xEE));
+  }
+  const __m256 mixed = _mm256_add_ps(_mm256_shuffle_ps(halves[0], halves[1], 0x88),
+                                     _mm256_shuffle_ps(halves[0], halves[1], 0xDD));
+  return _mm256_permutevar8x32_ps(mixed, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+}
 template <int kCount>
 CADRE_INLINE void store_sums(const Lanes (&a)[kCount], float* y) {
-#pragma GCC unroll 16
-  for (int i = 0; i < kCount; ++i) y[i] = sum(a[i]);
+  static_assert(kCount <= 8);
+  if constexpr (kCount <= 3) {
+#pragma GCC unroll 4
+    for (int i = 0; i < kCount; ++i) y[i] = sum(a[i]);
+  } else {
+    Lanes group[8];
+#pragma GCC unroll 8
+    for (int i = 0; i < 8; ++i) group[i] = a[i < kCount ? i : kCount - 1];
+    _mm256_maskstore_ps(y, first_lanes(kCount), sums_of_8(group));
+  }
 }
 
 CADRE_INLINE __m256 scale_half_by_power(__m256 a, __m256 shifter) {
@@ -124,8 +161,10 @@ CADRE_INLINE __m256 in_order(__m256 quarters) {
   return _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(quarters), 0xD8));
 }
 CADRE_INLINE void deinterleave(Lanes low, Lanes high, Lanes& a, Lanes& b) {
-  a = {in_order(_mm256_shuffle_ps(low.low, low.high, 0x88)), in_order(_mm256_shuffle_ps(high.low, high.high, 0x88))};
-  b = {in_order(_mm256_shuffle_ps(low.low, low.high, 0xDD)), in_order(_mm256_shuffle_ps(high.low, high.high, 0xDD))};
+  a = {in_order(_mm256_shuffle_ps(low.low, low.high, 0x88)),
+       in_order(_mm256_shuffle_ps(high.low, high.high, 0x88))};
+  b = {in_order(_mm256_shuffle_ps(low.low, low.high, 0xDD)),
+       in_order(_mm256_shuffle_ps(high.low, high.high, 0xDD))};
 }
 CADRE_INLINE Lanes interleave_half(__m256 a, __m256 b) {
   const __m256 even = _mm256_unpacklo_ps(a, b);
@@ -159,6 +198,16 @@ CADRE_INLINE __m256 half_from_f8e4m3(__m128i bytes) {
 CADRE_INLINE Lanes load_f8e4m3(const void* p) {
   const __m128i bytes = _mm_loadu_si128(static_cast<const __m128i*>(p));
   return {half_from_f8e4m3(bytes), half_from_f8e4m3(_mm_srli_si128(bytes, 8))};
+}
+CADRE_INLINE __m256 half_from_e2m1(__m128i nibbles) {
+  const __m256 magnitudes = _mm256_setr_ps(0.0f, 0.5f, 1.0f, 1.5f, 2.0f, 3.0f, 4.0f, 6.0f);
+  const __m256i index = _mm256_cvtepu8_epi32(nibbles);
+  const __m256i sign = _mm256_slli_epi32(_mm256_srli_epi32(index, 3), 31);
+  return _mm256_xor_ps(_mm256_permutevar8x32_ps(magnitudes, index), _mm256_castsi256_ps(sign));
+}
+/// The values of 16 E2M1 numbers, one to a byte.
+CADRE_INLINE Lanes from_e2m1(__m128i nibbles) {
+  return {half_from_e2m1(nibbles), half_from_e2m1(_mm_srli_si128(nibbles, 8))};
 }
 
 // 6 partial sums of two registers each, 2 rows of x and a row of w: all 16 registers but for 2 halves.

@@ -42,10 +42,45 @@ CADRE_INLINE float maximum(Lanes a) {
   four = _mm_max_ps(four, _mm_movehl_ps(four, four));
   return _mm_cvtss_f32(_mm_max_ss(four, _mm_movehdup_ps(four)));
 }
+/// The sums of 16 accumulators, added as sum() adds but for all at once: each level halves the lanes of two
+/// registers and puts them side by side in one.
+CADRE_INLINE __m512 sums_of_16(const Lanes* a) {
+  __m512 eighths[8], quarters[4], halves[2];
+#pragma GCC unroll 8
+  for (int i = 0; i < 8; ++i) {  // lanes l and l + 8
+    const __m512 p = a[2 * i].v, q = a[2 * i + 1].v;
+    eighths[i] = _mm512_add_ps(_mm512_shuffle_f32x4(p, q, 0x44), _mm512_shuffle_f32x4(p, q, 0xEE));
+  }
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; ++i) {  // l and l + 4
+    const __m512 p = eighths[2 * i], q = eighths[2 * i + 1];
+    quarters[i] = _mm512_add_ps(_mm512_shuffle_f32x4(p, q, 0x88), _mm512_shuffle_f32x4(p, q, 0xDD));
+  }
+#pragma GCC unroll 2
+  for (int i = 0; i < 2; ++i) {  // l and l + 2
+    const __m512 p = quarters[2 * i], q = quarters[2 * i + 1];
+    halves[i] = _mm512_add_ps(_mm512_shuffle_ps(p, q, 0x44), _mm512_shuffle_ps(p, q, 0xEE));
+  }
+  const __m512 mixed = _mm512_add_ps(_mm512_shuffle_ps(halves[0], halves[1], 0x88),
+                                     _mm512_shuffle_ps(halves[0], halves[1], 0xDD));
+  const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+  return _mm512_permutexvar_ps(order, mixed);
+}
 template <int kCount>
 CADRE_INLINE void store_sums(const Lanes (&a)[kCount], float* y) {
+  if constexpr (kCount <= 4) {
+#pragma GCC unroll 4
+    for (int i = 0; i < kCount; ++i) y[i] = sum(a[i]);
+  } else {
+#pragma GCC unroll 4
+    for (int first = 0; first < kCount; first += 16) {
+      Lanes group[16];
 #pragma GCC unroll 16
-  for (int i = 0; i < kCount; ++i) y[i] = sum(a[i]);
+      for (int i = 0; i < 16; ++i) group[i] = a[first + i < kCount ? first + i : kCount - 1];
+      _mm512_mask_storeu_ps(y + first, first_lanes(kCount - first < 16 ? kCount - first : 16),
+                            sums_of_16(group));
+    }
+  }
 }
 
 CADRE_INLINE Lanes scale_by_power(Lanes a, Lanes shifter) {
@@ -75,7 +110,9 @@ CADRE_INLINE __m512i bf16_high(Lanes a) {
   rounded = _mm512_mask_or_epi32(rounded, nan, bits, _mm512_set1_epi32(0x400000));
   return _mm512_and_si512(rounded, _mm512_set1_epi32(static_cast<int>(0xFFFF0000u)));
 }
-CADRE_INLINE __m256i narrow_bf16(Lanes a) { return _mm512_cvtepi32_epi16(_mm512_srli_epi32(bf16_high(a), 16)); }
+CADRE_INLINE __m256i narrow_bf16(Lanes a) {
+  return _mm512_cvtepi32_epi16(_mm512_srli_epi32(bf16_high(a), 16));
+}
 CADRE_INLINE void store_bf16(void* p, Lanes a) {
   _mm256_storeu_si256(static_cast<__m256i*>(p), narrow_bf16(a));
 }
@@ -112,6 +149,12 @@ CADRE_INLINE Lanes load_f8e4m3(const void* p) {
   const __mmask16 nan = _mm512_cmpeq_epi32_mask(magnitude, _mm512_set1_epi32(0x7F));
   const __m512i quiet = _mm512_or_si512(sign, _mm512_set1_epi32(0x7FC00000));
   return {_mm512_mask_blend_ps(nan, value, _mm512_castsi512_ps(quiet))};
+}
+/// The values of 16 E2M1 numbers, one to a byte.
+CADRE_INLINE Lanes from_e2m1(__m128i nibbles) {
+  const __m512 values = _mm512_setr_ps(0.0f, 0.5f, 1.0f, 1.5f, 2.0f, 3.0f, 4.0f, 6.0f, -0.0f, -0.5f, -1.0f,
+                                       -1.5f, -2.0f, -3.0f, -4.0f, -6.0f);
+  return {_mm512_permutexvar_ps(_mm512_cvtepu8_epi32(nibbles), values)};
 }
 
 // 24 partial sums, 4 rows of x and a row of w: 29 of 32 registers, 10 loads for 24 multiply-adds.

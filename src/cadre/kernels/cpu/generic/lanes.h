@@ -163,12 +163,12 @@ CADRE_INLINE void interleave(const Lanes& a, const Lanes& b, Lanes& low, Lanes& 
   }
 }
 
-// Tile shapes: one row at a time is as good as any where registers are unknown.
-constexpr int kXTile = 4;
-constexpr int kWTile = 4;
-/// Weight rows taken together with 1, 2, 3 or 4 rows of x.
-constexpr int kDotColumns[5] = {0, 4, 4, 2, 2};
-constexpr int kColumnRows = 4;
+// Tile shapes, small where the registers are unknown: rows of x and of w in tile_product, weight rows taken
+// together with 1, 2, 3 or 4 rows of x, and rows and registers of columns in column_product.
+constexpr int kXTile = 2;
+constexpr int kWTile = 2;
+constexpr int kDotColumns[5] = {0, 2, 2, 1, 1};
+constexpr int kColumnRows = 2;
 constexpr int kColumnVectors = 1;
 
 }  // namespace

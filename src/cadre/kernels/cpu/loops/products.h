@@ -15,20 +15,18 @@ struct Bf16Source {
   CADRE_INLINE Lanes lanes_tail(const void* p, int64_t n) { return load_bf16_tail(p, n); }
 };
 
-/// Adds the products of one step of 16 elements to kRows x kCols partial sums.
+/// Adds the products of one step of 16 elements to a column of kRows x kCols partial sums.
 template <int kRows, int kCols>
-CADRE_INLINE void add_step(const Lanes (&x)[kRows], Lanes w, int column, Lanes (&sums)[kRows][kCols]) {
+CADRE_INLINE void add_step(const Lanes (&x)[kRows], Lanes w, int column, Lanes (&sums)[kRows * kCols]) {
 #pragma GCC unroll 8
-  for (int r = 0; r < kRows; ++r) sums[r][column] = fma(x[r], w, sums[r][column]);
+  for (int r = 0; r < kRows; ++r) sums[r * kCols + column] = fma(x[r], w, sums[r * kCols + column]);
 }
 
 template <class Source, int kRows, int kCols>
 CADRE_INLINE void dot_tile(const DotRows& a, int64_t row, int64_t col) {
-  Lanes sums[kRows][kCols];
-#pragma GCC unroll 8
-  for (int r = 0; r < kRows; ++r)
-#pragma GCC unroll 8
-    for (int c = 0; c < kCols; ++c) sums[r][c] = broadcast(0);
+  Lanes sums[kRows * kCols];
+#pragma GCC unroll 32
+  for (int i = 0; i < kRows * kCols; ++i) sums[i] = broadcast(0);
   const char* w = static_cast<const char*>(a.w) + col * a.w_stride;
   int64_t k = 0;
   for (; k + 16 <= a.k; k += 16) {
@@ -37,7 +35,7 @@ CADRE_INLINE void dot_tile(const DotRows& a, int64_t row, int64_t col) {
     for (int r = 0; r < kRows; ++r) x[r] = load(a.x[row + r] + k);
 #pragma GCC unroll 8
     for (int c = 0; c < kCols; ++c)
-      add_step(x, Source::lanes(w + c * a.w_stride + k * Source::kBytes), c, sums);
+      add_step<kRows, kCols>(x, Source::lanes(w + c * a.w_stride + k * Source::kBytes), c, sums);
   }
   if (const int64_t rest = a.k - k; rest > 0) {
     Lanes x[kRows];
@@ -45,10 +43,14 @@ CADRE_INLINE void dot_tile(const DotRows& a, int64_t row, int64_t col) {
     for (int r = 0; r < kRows; ++r) x[r] = load_tail(a.x[row + r] + k, rest);
 #pragma GCC unroll 8
     for (int c = 0; c < kCols; ++c)
-      add_step(x, Source::lanes_tail(w + c * a.w_stride + k * Source::kBytes, rest), c, sums);
+      add_step<kRows, kCols>(x, Source::lanes_tail(w + c * a.w_stride + k * Source::kBytes, rest), c, sums);
   }
+  float results[kRows * kCols];
+  store_sums(sums, results);
 #pragma GCC unroll 8
-  for (int r = 0; r < kRows; ++r) store_sums(sums[r], a.y + (row + r) * a.y_stride + col);
+  for (int r = 0; r < kRows; ++r)
+#pragma GCC unroll 8
+    for (int c = 0; c < kCols; ++c) a.y[(row + r) * a.y_stride + col + c] = results[r * kCols + c];
 }
 
 /// kRows rows of x, starting at `row`, with the weight rows [begin, end).
@@ -91,12 +93,10 @@ void pack_rows(const PackRows& a) {
 }
 
 void tile_product(const TileProduct& a) {
-  Lanes sums[kXTile][kWTile];
-#pragma GCC unroll 8
-  for (int r = 0; r < kXTile; ++r)
-#pragma GCC unroll 8
-    for (int c = 0; c < kWTile; ++c)
-      sums[r][c] = a.first ? broadcast(0) : load(a.partial + (r * kWTile + c) * 16);
+  constexpr int kSums = kXTile * kWTile;
+  Lanes sums[kSums];
+#pragma GCC unroll 32
+  for (int i = 0; i < kSums; ++i) sums[i] = a.first ? broadcast(0) : load(a.partial + i * 16);
   const float* x = a.x;
   const float* w = a.w;
   for (int64_t step = 0; step < a.steps; ++step, x += kXTile * 16, w += kWTile * 16) {
@@ -104,24 +104,20 @@ void tile_product(const TileProduct& a) {
 #pragma GCC unroll 8
     for (int r = 0; r < kXTile; ++r) rows[r] = load(x + r * 16);
 #pragma GCC unroll 8
-    for (int c = 0; c < kWTile; ++c) add_step(rows, load(w + c * 16), c, sums);
+    for (int c = 0; c < kWTile; ++c) add_step<kXTile, kWTile>(rows, load(w + c * 16), c, sums);
   }
   if (!a.last) {
-#pragma GCC unroll 8
-    for (int r = 0; r < kXTile; ++r)
-#pragma GCC unroll 8
-      for (int c = 0; c < kWTile; ++c) store(a.partial + (r * kWTile + c) * 16, sums[r][c]);
+#pragma GCC unroll 32
+    for (int i = 0; i < kSums; ++i) store(a.partial + i * 16, sums[i]);
     return;
   }
-#pragma GCC unroll 8
-  for (int r = 0; r < kXTile; ++r) {
-    float results[kWTile];
-    store_sums(sums[r], results);
-    for (int64_t c = 0; c < a.cols && r < a.rows; ++c) a.y[r * a.y_stride + c] = results[c];
-  }
+  float results[kSums];
+  store_sums(sums, results);
+  for (int64_t r = 0; r < a.rows; ++r)
+    for (int64_t c = 0; c < a.cols; ++c) a.y[r * a.y_stride + c] = results[r * kWTile + c];
 }
 
-/// Lanes [first, first + n) of a strip of columns, n <= 16, where n < 16 masks the loads and stores.
+/// kRows rows of a strip of kVectors * 16 columns; with kTail a strip of only `tail` < 16 columns.
 template <class Source, int kRows, int kVectors, bool kTail>
 CADRE_INLINE void column_tile(const ColumnProduct& a, int64_t row, int64_t column, int64_t tail) {
   Lanes sums[kRows][kVectors];
@@ -132,7 +128,8 @@ CADRE_INLINE void column_tile(const ColumnProduct& a, int64_t row, int64_t colum
     for (int i = 0; i < kVectors; ++i) {
       sums[r][i] = broadcast(0);
       if (a.rescale != nullptr)
-        sums[r][i] = mul(kTail ? load_tail(y + i * 16, tail) : load(y + i * 16), broadcast(a.rescale[row + r]));
+        sums[r][i] =
+            mul(kTail ? load_tail(y + i * 16, tail) : load(y + i * 16), broadcast(a.rescale[row + r]));
     }
   }
   const char* v = static_cast<const char*>(a.v) + column * Source::kBytes;
@@ -176,7 +173,8 @@ template <class Source>
 void column_product(const ColumnProduct& a) {
   constexpr int64_t kWide = kColumnVectors * 16;
   int64_t column = 0;
-  for (; column + kWide <= a.width; column += kWide) column_strip<Source, kColumnVectors, false>(a, column, 0);
+  for (; column + kWide <= a.width; column += kWide)
+    column_strip<Source, kColumnVectors, false>(a, column, 0);
   for (; column + 16 <= a.width; column += 16) column_strip<Source, 1, false>(a, column, 0);
   if (column < a.width) column_strip<Source, 1, true>(a, column, a.width - column);
 }

@@ -25,10 +25,12 @@ template <class F>
 CADRE_INLINE void map_rows(const float* a, const float* b, float* y, int64_t width, F f) {
   for_lanes(
       width, [&](int64_t i) { store(y + i, f(load(a + i), load(b + i))); },
-      [&](int64_t i, int64_t rest) { store_tail(y + i, f(load_tail(a + i, rest), load_tail(b + i, rest)), rest); });
+      [&](int64_t i, int64_t rest) {
+        store_tail(y + i, f(load_tail(a + i, rest), load_tail(b + i, rest)), rest);
+      });
 }
 
-/// exp(x) within 1 unit in the last place, 0 below the smallest subnormal, NaN for NaN.
+/// exp(x) within 1.1 units in the last place, 0 below the smallest subnormal, NaN for NaN.
 /// x = n ln 2 + r, |r| <= ln 2 / 2; exp(r) = 1 + r + r^2 q(r), q interpolating at Chebyshev nodes
 /// (relative error 1.1e-8).
 CADRE_INLINE Lanes exp_lanes(Lanes x) {
@@ -170,7 +172,8 @@ void swiglu_row(const SwigluRow& a) {
     return mul(div(gate, add(one, exp_lanes(sub(zero, gate)))), up);
   };
   if (a.round_to_bf16)
-    map_rows(a.gate, a.up, a.y, a.width, [&](Lanes gate, Lanes up) { return round_to_bf16(swiglu(gate, up)); });
+    map_rows(a.gate, a.up, a.y, a.width,
+             [&](Lanes gate, Lanes up) { return round_to_bf16(swiglu(gate, up)); });
   else
     map_rows(a.gate, a.up, a.y, a.width, swiglu);
 }
