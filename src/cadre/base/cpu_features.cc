@@ -1,5 +1,8 @@
 #include "cadre/base/cpu_features.h"
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
 #include <sched.h>
 
 #include <algorithm>
@@ -23,6 +26,14 @@ int control_group_cores() {
   return granted > 0 ? std::max(1, static_cast<int>(granted / period + 0.5)) : 0;
 }
 
+#if defined(__x86_64__)
+/// Not among the names that clang's __builtin_cpu_supports knows. Its registers are those of AVX2.
+bool has_f16c() {
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  return __get_cpuid(1, &a, &b, &c, &d) != 0 && (c & bit_F16C) != 0;
+}
+#endif
+
 }  // namespace
 
 std::string_view name(Isa isa) { return kNames[static_cast<size_t>(isa)]; }
@@ -36,8 +47,7 @@ std::optional<Isa> isa_from_name(std::string_view name) {
 bool has_isa(Isa isa) {
 #if defined(__x86_64__)
   // The compiler's run-time support also asks whether the system saves the wide registers.
-  const bool avx2 =
-      __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c();
   switch (isa) {
     case Isa::kGeneric:
       return true;

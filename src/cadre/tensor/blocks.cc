@@ -94,6 +94,7 @@ void decode_mxfp4(const BlockMXFP4& block, float* out) {
 }  // namespace
 
 void decode_row(DType dtype, const void* source, float* out, int64_t elements) {
+  if (elements == 0) return;  // where either pointer may be null
   switch (dtype) {
     case DType::kF32:
       std::memcpy(out, source, static_cast<size_t>(elements) * sizeof(float));

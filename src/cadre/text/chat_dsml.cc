@@ -113,7 +113,8 @@ Result<std::string> dsml_tools_section(const Json& tools, DsmlDialect dialect, s
   for (size_t i = 0; i < tools.size(); ++i) {
     const Json* function = json_member(tools[i], "function");
     if (function == nullptr || !function->is_object())
-      return invalid("{}[{}].function: expected an object (this model knows tools of type function only)", path, i);
+      return invalid("{}[{}].function: expected an object (this model knows tools of type function only)",
+                     path, i);
     text += dump_json(*function) + "\n";
   }
   return text.append(v4 ? kV4Footer : kV32Footer);

@@ -8,9 +8,12 @@ namespace cadre {
 namespace {
 
 constexpr std::pair<ChatFormat, std::string_view> kNames[] = {
-    {ChatFormat::kDeepseekV2, "deepseek-v2"},   {ChatFormat::kDeepseekV3, "deepseek-v3"},
-    {ChatFormat::kDeepseekR1, "deepseek-r1"},   {ChatFormat::kDeepseekV31, "deepseek-v3.1"},
-    {ChatFormat::kDeepseekV32, "deepseek-v3.2"}, {ChatFormat::kDeepseekV4, "deepseek-v4"},
+    {ChatFormat::kDeepseekV2, "deepseek-v2"},
+    {ChatFormat::kDeepseekV3, "deepseek-v3"},
+    {ChatFormat::kDeepseekR1, "deepseek-r1"},
+    {ChatFormat::kDeepseekV31, "deepseek-v3.1"},
+    {ChatFormat::kDeepseekV32, "deepseek-v3.2"},
+    {ChatFormat::kDeepseekV4, "deepseek-v4"},
     {ChatFormat::kDeepseekV4Flash0731, "deepseek-v4-flash-0731"},
 };
 
@@ -43,8 +46,8 @@ ChatFormat detect_v3(const ModelTraits& model) {
 }  // namespace
 
 std::string_view chat_format_name(ChatFormat format) {
-  const auto found =
-      std::find_if(std::begin(kNames), std::end(kNames), [&](const auto& entry) { return entry.first == format; });
+  const auto found = std::find_if(std::begin(kNames), std::end(kNames),
+                                  [&](const auto& entry) { return entry.first == format; });
   return found->second;
 }
 
@@ -61,13 +64,16 @@ Result<ChatFormat> detect_chat_format(const ModelTraits& model) {
   if (model.has_token("<｜System｜>") || model.model_type == "deepseek_v41")
     return fail(ErrorKind::kNotFound,
                 "the chat format of DeepSeek-V4.1 is not built in: give the model's chat template");
-  if ((model.has_token("｜DSML｜") && model.has_token("<｜latest_reminder｜>")) || model.model_type == "deepseek_v4")
+  if ((model.has_token("｜DSML｜") && model.has_token("<｜latest_reminder｜>")) ||
+      model.model_type == "deepseek_v4")
     return has_word(model.name, "0731") ? ChatFormat::kDeepseekV4Flash0731 : ChatFormat::kDeepseekV4;
   if (model.model_type == "deepseek_v32") return ChatFormat::kDeepseekV32;
   if (model.has_token("<｜User｜>") && model.has_token("<｜Assistant｜>")) return detect_v3(model);
-  if (model.model_type == "deepseek_v2" || model.has_token("<｜begin▁of▁sentence｜>")) return ChatFormat::kDeepseekV2;
-  return fail(ErrorKind::kNotFound,
-              "the model has no chat template, and its tokens are those of no built-in chat format: give a template");
+  if (model.model_type == "deepseek_v2" || model.has_token("<｜begin▁of▁sentence｜>"))
+    return ChatFormat::kDeepseekV2;
+  return fail(
+      ErrorKind::kNotFound,
+      "the model has no chat template, and its tokens are those of no built-in chat format: give a template");
 }
 
 }  // namespace cadre

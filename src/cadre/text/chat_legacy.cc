@@ -51,7 +51,8 @@ Result<Message> read_message(const Json& json, std::string path, const Traits& t
       (message.role != "tool" || !tools_exist))
     return invalid("{}.role: '{}' is not known to {}", path, message.role, traits.name);
   CADRE_TRY(message.text, content_text(json_member(json, "content"), path + ".content"));
-  if (const Json* reasoning = json_member(json, "reasoning_content"); reasoning != nullptr && reasoning->is_string())
+  if (const Json* reasoning = json_member(json, "reasoning_content");
+      reasoning != nullptr && reasoning->is_string())
     message.reasoning = reasoning->get<std::string>();
   const Json* calls = json_member(json, "tool_calls");
   if (calls != nullptr && calls->is_array() && !calls->empty()) message.tool_calls = calls;
@@ -70,9 +71,11 @@ Result<std::string> marked_call(const Json& call, LegacyFormat format, std::stri
   if (name == nullptr || !name->is_string()) return invalid("{}.function.name: expected a string", path);
   const Json* arguments = json_member(*function, "arguments");
   std::string text = "{}";
-  if (arguments != nullptr) text = arguments->is_string() ? arguments->get<std::string>() : dump_json(*arguments);
+  if (arguments != nullptr)
+    text = arguments->is_string() ? arguments->get<std::string>() : dump_json(*arguments);
   if (format == LegacyFormat::kV31)
-    return fmt::format("<｜tool▁call▁begin｜>{}<｜tool▁sep｜>{}<｜tool▁call▁end｜>", name->get_ref<const std::string&>(), text);
+    return fmt::format("<｜tool▁call▁begin｜>{}<｜tool▁sep｜>{}<｜tool▁call▁end｜>",
+                       name->get_ref<const std::string&>(), text);
   return fmt::format("<｜tool▁call▁begin｜>function<｜tool▁sep｜>{}\n```json\n{}\n```<｜tool▁call▁end｜>",
                      name->get_ref<const std::string&>(), text);
 }
@@ -80,7 +83,8 @@ Result<std::string> marked_call(const Json& call, LegacyFormat format, std::stri
 Result<std::string> marked_calls(const Json& calls, LegacyFormat format, std::string_view path) {
   std::string text = "<｜tool▁calls▁begin｜>";
   for (size_t i = 0; i < calls.size(); ++i) {
-    CADRE_TRY(const std::string call, marked_call(calls[i], format, fmt::format("{}.tool_calls[{}]", path, i)));
+    CADRE_TRY(const std::string call,
+              marked_call(calls[i], format, fmt::format("{}.tool_calls[{}]", path, i)));
     if (i > 0 && format != LegacyFormat::kV31) text += '\n';
     text += call;
   }
@@ -99,7 +103,8 @@ std::string_view without_thinking(std::string_view text, LegacyFormat format) {
 /// Writes the messages of one conversation.
 class Writer {
  public:
-  Writer(LegacyFormat format, bool thinking, std::string_view eos) : format_(format), thinking_(thinking), eos_(eos) {}
+  Writer(LegacyFormat format, bool thinking, std::string_view eos)
+      : format_(format), thinking_(thinking), eos_(eos) {}
 
   /// `messages` must not be empty.
   Status write(const std::vector<Message>& messages, std::string& out) {
@@ -229,7 +234,8 @@ std::string render_v2(const std::vector<Message>& messages, bool generation_prom
 }
 
 /// All system messages, and the tools, as one text.
-Result<std::string> system_text(const std::vector<Message>& messages, const Json& tools, const Traits& traits) {
+Result<std::string> system_text(const std::vector<Message>& messages, const Json& tools,
+                                const Traits& traits) {
   std::string text;
   bool first = true;
   for (const Message& message : messages) {
@@ -241,7 +247,8 @@ Result<std::string> system_text(const std::vector<Message>& messages, const Json
   if (!tools.is_array() || tools.empty()) return text;
   if (!traits.declares_tools)
     return invalid(
-        "tools: the built-in format {} has no words to declare tools; describe them in the system message, or give "
+        "tools: the built-in format {} has no words to declare tools; describe them in the system message, "
+        "or give "
         "the model's own chat template",
         traits.name);
   CADRE_TRY(const std::string section, dsml_tools_section(tools, DsmlDialect::kV32, "tools"));
@@ -250,7 +257,8 @@ Result<std::string> system_text(const std::vector<Message>& messages, const Json
 
 Result<bool> read_thinking(const ChatOptions& options, const Traits& traits) {
   if (!traits.can_think && options.thinking && *options.thinking != traits.always_thinks)
-    return invalid("thinking: {} {}", traits.name, traits.always_thinks ? "always thinks" : "has no thinking mode");
+    return invalid("thinking: {} {}", traits.name,
+                   traits.always_thinks ? "always thinks" : "has no thinking mode");
   return options.thinking.value_or(traits.always_thinks);
 }
 

@@ -10,7 +10,8 @@ constexpr std::array<std::string_view, 6> kRoles = {"system",    "developer", "u
                                                     "assistant", "tool",      "latest_reminder"};
 
 tl::unexpected<Error> wrong(std::string_view path, std::string_view expected, const Json* found) {
-  return invalid("{}: expected {}, found {}", path, expected, found != nullptr ? describe_json(*found) : "nothing");
+  return invalid("{}: expected {}, found {}", path, expected,
+                 found != nullptr ? describe_json(*found) : "nothing");
 }
 
 std::string member_path(std::string_view path, std::string_view name) {
@@ -158,8 +159,9 @@ class OptionReader {
     CADRE_CHECK_OK(check_member(object, "drop_thinking", Type::kBoolean, path));
     CADRE_CHECK_OK(check_member(object, "reasoning_effort", Type::kString, path));
     CADRE_CHECK_OK(check_member(object, "response_format", Type::kObject, path));
-    for (const std::string_view name : {"add_generation_prompt", "drop_thinking", "reasoning_effort", "response_format"})
-      if (const Json* value = json_member(object, name)) CADRE_CHECK_OK(set(name, *value, path));
+    for (const std::string_view name :
+         {"add_generation_prompt", "drop_thinking", "reasoning_effort", "response_format"})
+      if (const Json* value = json_member(object, name)) CADRE_CHECK_OK(set(name, *value, member_path(path, name)));
     return {};
   }
 
@@ -174,11 +176,11 @@ class OptionReader {
   }
 
  private:
-  Status set(std::string_view name, const Json& value, std::string_view path) {
+  /// `at` is the path of the member that says so.
+  Status set(std::string_view name, const Json& value, std::string_view at) {
     const std::string key(name);
     if (options_.contains(key) && options_[key] != value)
-      return invalid("{}: contradicts what the request says elsewhere ({})", member_path(path, name),
-                     describe_json(options_[key]));
+      return invalid("{}: contradicts what the request says elsewhere ({})", at, describe_json(options_[key]));
     options_[key] = value;
     return {};
   }
@@ -186,10 +188,11 @@ class OptionReader {
   Status read_thinking(const Json& object, std::string_view name, std::string_view path) {
     const Json* value = json_member(object, name);
     if (value == nullptr) return {};
-    CADRE_TRY(const bool thinking, thinking_value(name, *value, member_path(path, name)));
-    CADRE_CHECK_OK(set("thinking", thinking, path));
-    CADRE_CHECK_OK(set("enable_thinking", thinking, path));
-    return set("thinking_mode", thinking ? "thinking" : "chat", path);
+    const std::string at = member_path(path, name);
+    CADRE_TRY(const bool thinking, thinking_value(name, *value, at));
+    CADRE_CHECK_OK(set("thinking", thinking, at));
+    CADRE_CHECK_OK(set("enable_thinking", thinking, at));
+    return set("thinking_mode", thinking ? "thinking" : "chat", at);
   }
 
   Json& options_;

@@ -13,17 +13,18 @@ namespace cadre {
 
 /// What a chat template is applied to.
 struct ChatRequest {
-  Json messages = Json::array();    ///< {role, content, ...} each; see parse_chat_request
-  Json tools;                       ///< an array of {type, function: {name, ...}}, or null
-  Json options = Json::object();    ///< further template variables; see parse_chat_request
+  Json messages = Json::array();  ///< {role, content, ...} each; see parse_chat_request
+  Json tools;                     ///< an array of {type, function: {name, ...}}, or null
+  Json options = Json::object();  ///< further template variables; see parse_chat_request
 };
 
 /// Reads and checks a request. Accepted: an array of messages, or an object with
 /// - `messages`: at least one {role, content} with a role of system, developer, user, assistant, tool or
-///   latest_reminder and a content that is a string, null, or a list of parts {type: "text", text} (other types
-///   of parts are left to the template). An assistant may have `reasoning_content`, `tool_calls` (with `arguments`
-///   as an object or as a string of JSON) and, when it comes last, `prefix: true` (the model goes on with it);
-///   a tool message `tool_call_id`; any message `tools`, `task`, `response_format` (which DeepSeek-V4 knows);
+///   latest_reminder and a content that is a string, null, or a list of parts {type: "text", text} (other
+///   types of parts are left to the template). An assistant may have `reasoning_content`, `tool_calls` (with
+///   `arguments` as an object or as a string of JSON) and, when it comes last, `prefix: true` (the model goes
+///   on with it); a tool message `tool_call_id`; any message `tools`, `task`, `response_format` (which
+///   DeepSeek-V4 knows);
 /// - `tools`; `response_format`; `reasoning_effort`; `drop_thinking`; `add_generation_prompt` (default true);
 /// - `task`: that of the last message;
 /// - whether to think, in any of its spellings: `thinking` (true, false, or {type: "enabled"|"disabled"}),
@@ -38,7 +39,7 @@ struct ChatOptions {
   std::optional<bool> thinking;
   bool add_generation_prompt = true;
   bool drop_thinking = true;
-  std::string reasoning_effort;         ///< "" when not given
+  std::string reasoning_effort;           ///< "" when not given
   const Json* response_format = nullptr;  ///< inside the request; null when not given, or {type: "text"}
 };
 

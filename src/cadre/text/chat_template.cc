@@ -49,10 +49,12 @@ Result<ChatTemplate> ChatTemplate::from_config(const Json& chat_template, const 
     const JsonFields fields(chat_template[i], source, fmt::format("chat_template[{}]", i));
     CADRE_TRY(std::string name, fields.string("name"));
     CADRE_TRY(const std::string text, fields.string("template"));
-    CADRE_TRY(jinja::Template program, jinja::Template::parse(text, fmt::format("{}, template '{}'", source, name)));
+    CADRE_TRY(jinja::Template program,
+              jinja::Template::parse(text, fmt::format("{}, template '{}'", source, name)));
     programs.push_back({std::move(name), std::move(program)});
   }
-  const bool has_default = std::any_of(programs.begin(), programs.end(), [](const Named& entry) { return entry.name == "default"; });
+  const bool has_default = std::any_of(programs.begin(), programs.end(),
+                                       [](const Named& entry) { return entry.name == "default"; });
   if (!has_default) return invalid("{}: field 'chat_template': no template named 'default'", source);
   return ChatTemplate(source, std::move(programs));
 }
@@ -77,7 +79,8 @@ Result<std::string> ChatTemplate::render_jinja(const ChatRequest& request, std::
                                                std::string_view eos_token) const {
   const auto& programs = std::get<std::vector<Named>>(body_);
   const auto named = [&](std::string_view name) {
-    return std::find_if(programs.begin(), programs.end(), [&](const Named& entry) { return entry.name == name; });
+    return std::find_if(programs.begin(), programs.end(),
+                        [&](const Named& entry) { return entry.name == name; });
   };
   const bool has_tools = request.tools.is_array() && !request.tools.empty();
   auto chosen = has_tools ? named("tool_use") : programs.end();
@@ -93,7 +96,8 @@ Result<std::string> ChatTemplate::render_jinja(const ChatRequest& request, std::
   return chosen->program.render(variables);
 }
 
-Result<ChatTemplate> load_chat_template(const Json* tokenizer_config, std::optional<std::string_view> jinja_text,
+Result<ChatTemplate> load_chat_template(const Json* tokenizer_config,
+                                        std::optional<std::string_view> jinja_text,
                                         const ModelTraits& model) {
   if (jinja_text) return ChatTemplate::parse(*jinja_text, "chat_template.jinja");
   if (tokenizer_config != nullptr) {

@@ -12,16 +12,20 @@ namespace {
 // Part of the models' protocol, as the texts of chat_dsml.cc are.
 constexpr std::string_view kAbsoluteMaximum =
     "Reasoning Effort: Absolute maximum with no shortcuts permitted.\n"
-    "You MUST be very thorough in your thinking and comprehensively decompose the problem to resolve the root cause, "
-    "rigorously stress-testing your logic against all potential paths, edge cases, and adversarial scenarios.\n"
+    "You MUST be very thorough in your thinking and comprehensively decompose the problem to resolve the "
+    "root cause, "
+    "rigorously stress-testing your logic against all potential paths, edge cases, and adversarial "
+    "scenarios.\n"
     "Explicitly write out your entire deliberation process, documenting every intermediate step, considered "
     "alternative, and rejected hypothesis to ensure absolutely no assumption is left unchecked.\n\n";
 constexpr std::string_view kBeyondMaximum =
     "Reasoning Effort: Beyond maximum — exhaustive, relentless, and uncompromising.\n"
-    "You MUST reason with the utmost depth and rigor, leaving absolutely nothing to chance: exhaustively decompose "
+    "You MUST reason with the utmost depth and rigor, leaving absolutely nothing to chance: exhaustively "
+    "decompose "
     "the problem into its most fundamental components, trace every causal chain to its root, and resolve the "
     "underlying cause rather than any surface symptom.\n"
-    "Do not stop reasoning until you have independently verified the solution from multiple angles and are certain "
+    "Do not stop reasoning until you have independently verified the solution from multiple angles and are "
+    "certain "
     "that no assumption remains unchecked and no error remains undiscovered.\n\n";
 constexpr std::string_view kResponseFormat =
     "## Response Format:\n\nYou MUST strictly adhere to the following schema to reply:\n";
@@ -40,12 +44,12 @@ struct Turn {
   };
 
   Role role = Role::kUser;
-  std::string path;                     ///< where it came from, for error messages
-  std::string text;                     ///< of all roles but user
-  std::vector<Block> blocks;            ///< of a user
-  std::string reasoning;                ///< of an assistant
-  const Json* tool_calls = nullptr;     ///< of an assistant; never empty
-  const Json* tools = nullptr;          ///< of a system or developer message
+  std::string path;                  ///< where it came from, for error messages
+  std::string text;                  ///< of all roles but user
+  std::vector<Block> blocks;         ///< of a user
+  std::string reasoning;             ///< of an assistant
+  const Json* tool_calls = nullptr;  ///< of an assistant; never empty
+  const Json* tools = nullptr;       ///< of a system or developer message
   const Json* response_format = nullptr;
   std::string task;
   bool prefix = false;
@@ -77,7 +81,8 @@ Result<Role> role_of(const Json& message, std::string_view path) {
 }
 
 Status check_task(const Turn& turn) {
-  if (turn.task.empty() || std::find(std::begin(kTasks), std::end(kTasks), turn.task) != std::end(kTasks)) return {};
+  if (turn.task.empty() || std::find(std::begin(kTasks), std::end(kTasks), turn.task) != std::end(kTasks))
+    return {};
   return invalid("{}.task: expected one of {}, found \"{}\"", turn.path,
                  fmt::join(std::begin(kTasks), std::end(kTasks), ", "), turn.task);
 }
@@ -130,7 +135,8 @@ Result<Turns> read_turns(const ChatRequest& request, const ChatOptions& options)
     turns.insert(turns.begin(), std::move(instruction));
   }
   Turn& first = turns.front();
-  if (tools != nullptr && first.tools != nullptr) return invalid("tools: {} declares tools as well", first.path);
+  if (tools != nullptr && first.tools != nullptr)
+    return invalid("tools: {} declares tools as well", first.path);
   if (options.response_format != nullptr && first.response_format != nullptr)
     return invalid("response_format: {} has one as well", first.path);
   if (tools != nullptr) first.tools = tools;
@@ -167,7 +173,8 @@ void sort_results(Turns& turns) {
 
 /// Index of the last user or developer message; -1 without one.
 ptrdiff_t last_user(const Turns& turns) {
-  const auto found = std::find_if(turns.rbegin(), turns.rend(), [](const Turn& turn) { return turn.is_user(); });
+  const auto found =
+      std::find_if(turns.rbegin(), turns.rend(), [](const Turn& turn) { return turn.is_user(); });
   return turns.rend() - found - 1;
 }
 
@@ -175,8 +182,9 @@ ptrdiff_t last_user(const Turns& turns) {
 void drop_earlier_thinking(Turns& turns) {
   const auto end = turns.begin() + std::max<ptrdiff_t>(last_user(turns), 0);
   std::for_each(turns.begin(), end, [](Turn& turn) { turn.reasoning.clear(); });
-  turns.erase(std::remove_if(turns.begin(), end, [](const Turn& turn) { return turn.role == Role::kDeveloper; }),
-              end);
+  turns.erase(
+      std::remove_if(turns.begin(), end, [](const Turn& turn) { return turn.role == Role::kDeveloper; }),
+      end);
 }
 
 /// Writes prepared turns.
@@ -226,7 +234,8 @@ class Writer {
       CADRE_TRY(const std::string section, dsml_tools_section(*turn.tools, DsmlDialect::kV4, path));
       out += "\n\n" + section;
     }
-    if (turn.response_format != nullptr) out.append("\n\n").append(kResponseFormat) += dump_json(*turn.response_format);
+    if (turn.response_format != nullptr)
+      out.append("\n\n").append(kResponseFormat) += dump_json(*turn.response_format);
     return {};
   }
 
@@ -259,7 +268,8 @@ class Writer {
     const Turn& turn = turns_[index];
     const bool last = index + 1 == turns_.size();
     if (last && !generation_prompt_) return;
-    if (!last && turns_[index + 1].role != Role::kAssistant && turns_[index + 1].role != Role::kReminder) return;
+    if (!last && turns_[index + 1].role != Role::kAssistant && turns_[index + 1].role != Role::kReminder)
+      return;
     if (turn.task == "action") {
       out.append("<｜Assistant｜>").append(thinking_ ? "<think>" : "</think>").append("<｜action｜>");
     } else if (!turn.task.empty()) {
@@ -282,7 +292,8 @@ class Writer {
 Result<std::string_view> effort_text(std::string_view effort, V4Release release) {
   constexpr std::string_view kEfforts[] = {"", "none", "minimal", "low", "medium", "high", "max"};
   if (std::find(std::begin(kEfforts), std::end(kEfforts), effort) == std::end(kEfforts))
-    return invalid("reasoning_effort: expected none, minimal, low, medium, high or max, found \"{}\"", effort);
+    return invalid("reasoning_effort: expected none, minimal, low, medium, high or max, found \"{}\"",
+                   effort);
   if (release == V4Release::k0731 && effort == "max") return kBeyondMaximum;
   if (effort == (release == V4Release::k0731 ? "high" : "max")) return kAbsoluteMaximum;
   return std::string_view();
@@ -296,7 +307,8 @@ Result<std::string> render_v4(const ChatRequest& request, V4Release release, std
   const bool thinking = options.thinking.value_or(false);
   CADRE_TRY(Turns turns, read_turns(request, options));
   sort_results(turns);
-  const bool has_tools = std::any_of(turns.begin(), turns.end(), [](const Turn& turn) { return turn.tools != nullptr; });
+  const bool has_tools =
+      std::any_of(turns.begin(), turns.end(), [](const Turn& turn) { return turn.tools != nullptr; });
   const bool drop_thinking = options.drop_thinking && !has_tools;
   if (thinking && drop_thinking) drop_earlier_thinking(turns);
 

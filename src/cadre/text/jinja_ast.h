@@ -91,10 +91,14 @@ struct ApplyExpr {
 struct Expr {
   int line = 1;
   int depth = 1;  ///< levels of nodes; the parser keeps it small enough for recursion
-  std::variant<ConstantExpr, NameExpr, SequenceExpr, DictExpr, ConditionalExpr, LogicalExpr, NotExpr, SignExpr,
-               ArithmeticExpr, ComparisonExpr, ConcatExpr, AttributeExpr, ItemExpr, SliceExpr, CallExpr, ApplyExpr>
+  std::variant<ConstantExpr, NameExpr, SequenceExpr, DictExpr, ConditionalExpr, LogicalExpr, NotExpr,
+               SignExpr, ArithmeticExpr, ComparisonExpr, ConcatExpr, AttributeExpr, ItemExpr, SliceExpr,
+               CallExpr, ApplyExpr>
       node;
 };
+
+/// The greatest depth among the expressions that `expr` consists of, 0 without any.
+int depth_of_parts(const Expr& expr);
 
 /// What `set`, `for` and `with` assign to: a name, an attribute of a namespace, or several targets.
 struct Target {
@@ -175,7 +179,8 @@ struct ContinueStatement {};
 struct Statement {
   int line = 1;
   std::variant<TextStatement, PrintStatement, IfStatement, ForStatement, SetStatement, SetBlockStatement,
-               FilterStatement, MacroStatement, CallStatement, ScopeStatement, BreakStatement, ContinueStatement>
+               FilterStatement, MacroStatement, CallStatement, ScopeStatement, BreakStatement,
+               ContinueStatement>
       node;
 };
 

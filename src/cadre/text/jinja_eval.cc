@@ -29,11 +29,13 @@ Interpreter::Scope::Scope(Interpreter& interpreter, std::shared_ptr<Frame> paren
 Status Interpreter::Recursion::check() const {
   const int limit = interpreter_.limits_.recursion;
   if (interpreter_.recursion_ <= limit) return {};
-  return fail(ErrorKind::kTooLarge, "macros call each other too deeply (more than {} levels of evaluation)", limit);
+  return fail(ErrorKind::kTooLarge, "macros call each other too deeply (more than {} levels of evaluation)",
+              limit);
 }
 
 Result<std::string> Interpreter::run(const Body& body, const Json& variables) {
-  for (const auto& [name, value] : variables.items()) frame_->variables.emplace_back(name, Value::from_json(value));
+  for (const auto& [name, value] : variables.items())
+    frame_->variables.emplace_back(name, Value::from_json(value));
   CADRE_CHECK_OK(execute(body));
   return std::move(out_);
 }
@@ -50,7 +52,8 @@ Result<Interpreter::Flow> Interpreter::execute(const Statement& statement) {
   const Recursion recursion(*this);
   CADRE_CHECK_OK(located(recursion.check(), statement.line));
   CADRE_CHECK_OK(located(runtime_.charge(1), statement.line));
-  return located(std::visit([this](const auto& node) { return run_node(node); }, statement.node), statement.line);
+  return located(std::visit([this](const auto& node) { return run_node(node); }, statement.node),
+                 statement.line);
 }
 
 Status Interpreter::print(std::string_view text) {

@@ -50,7 +50,8 @@ Result<Value> Interpreter::eval_node(const DictExpr& node) {
 Result<Value> Interpreter::eval_node(const ConditionalExpr& node) {
   CADRE_TRY(const Value condition, eval(*node.condition));
   if (condition.truthy()) return eval(*node.then);
-  return eval_or(node.otherwise, Value::undefined("the inline if-expression evaluated to false and has no else"));
+  return eval_or(node.otherwise,
+                 Value::undefined("the inline if-expression evaluated to false and has no else"));
 }
 
 Result<Value> Interpreter::eval_node(const LogicalExpr& node) {
@@ -211,7 +212,8 @@ Status Interpreter::bind_surplus(const MacroDefinition& definition, CallArgument
   if (definition.takes_caller && !is_parameter("caller")) {
     const auto given = std::find_if(arguments.named.begin(), arguments.named.end(),
                                     [](const auto& entry) { return entry.first == "caller"; });
-    frame_->set("caller", given != arguments.named.end() ? given->second : Value::undefined("No caller defined"));
+    frame_->set("caller",
+                given != arguments.named.end() ? given->second : Value::undefined("No caller defined"));
     if (given != arguments.named.end()) arguments.named.erase(given);
   }
   if (definition.takes_kwargs) {

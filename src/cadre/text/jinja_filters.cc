@@ -283,12 +283,13 @@ constexpr Builtin kFilters[] = {
 
 }  // namespace
 
-Result<Value> replace_charged(Runtime& runtime, std::string_view text, std::string_view from, std::string_view to,
-                              int64_t count) {
+Result<Value> replace_charged(Runtime& runtime, std::string_view text, std::string_view from,
+                              std::string_view to, int64_t count) {
   CADRE_CHECK_OK(runtime.charge_text(text.size()));
   uint64_t matches = from.empty() ? text.size() + 1 : 0;
   if (!from.empty())
-    for (size_t at = text.find(from); at != std::string_view::npos; at = text.find(from, at + from.size())) ++matches;
+    for (size_t at = text.find(from); at != std::string_view::npos; at = text.find(from, at + from.size()))
+      ++matches;
   if (count >= 0) matches = std::min(matches, static_cast<uint64_t>(count));
   CADRE_CHECK_OK(runtime.charge_text(text.size() + matches * to.size()));
   return Value::string(replace_text(text, from, to, count));

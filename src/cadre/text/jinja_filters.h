@@ -14,7 +14,7 @@ std::span<const Builtin> item_filters();
 std::span<const Builtin> text_methods();
 
 /// str.replace, charging for the result before it is made. count < 0 is no limit.
-Result<Value> replace_charged(Runtime& runtime, std::string_view text, std::string_view from, std::string_view to,
-                              int64_t count);
+Result<Value> replace_charged(Runtime& runtime, std::string_view text, std::string_view from,
+                              std::string_view to, int64_t count);
 
 }  // namespace cadre::jinja

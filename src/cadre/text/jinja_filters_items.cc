@@ -14,8 +14,10 @@ Result<Value> follow_path(Runtime& runtime, Value item, const Value& path) {
   if (!path.is_string()) return get_item(runtime, item, path);
   CADRE_CHECK_OK(runtime.charge_text(path.text().size()));
   for (const std::string_view part : split(path.text(), ".", -1)) {
-    const bool number = !part.empty() && part.size() < 10 && part.find_first_not_of("0123456789") == part.npos;
-    const Value key = number ? Value::integer(std::stoi(std::string(part))) : Value::string(std::string(part));
+    const bool number =
+        !part.empty() && part.size() < 10 && part.find_first_not_of("0123456789") == part.npos;
+    const Value key =
+        number ? Value::integer(std::stoi(std::string(part))) : Value::string(std::string(part));
     CADRE_TRY(item, get_item(runtime, item, key));
   }
   return item;

@@ -91,7 +91,8 @@ Result<std::string> format_float(double value, const Specification& spec) {
     const char type = percent ? 'f' : spec.type == 0 ? 'g' : spec.type;
     const char form[] = {'%', '.', '*', type, 0};
     char buffer[1500];  // the largest double has 309 digits before the point
-    std::snprintf(buffer, sizeof buffer, form, spec.precision < 0 ? 6 : spec.precision, percent ? size * 100 : size);
+    std::snprintf(buffer, sizeof buffer, form, spec.precision < 0 ? 6 : spec.precision,
+                  percent ? size * 100 : size);
     digits = buffer;
     if (percent) digits += '%';
   }
@@ -120,8 +121,10 @@ Result<std::string> format_integer(Int value, const Specification& spec) {
 }
 
 Result<std::string> format_value(Runtime& runtime, const Value& value, const Specification& spec) {
-  const bool integer_type = std::string_view("dnxXob").find(spec.type) != std::string_view::npos && spec.type != 0;
-  const bool float_type = std::string_view("eEfFgG%").find(spec.type) != std::string_view::npos && spec.type != 0;
+  const bool integer_type =
+      std::string_view("dnxXob").find(spec.type) != std::string_view::npos && spec.type != 0;
+  const bool float_type =
+      std::string_view("eEfFgG%").find(spec.type) != std::string_view::npos && spec.type != 0;
   if (value.is_integral() && (integer_type || float_type || spec.type == 0))
     return format_integer(value.as_integer(), spec);
   if (value.is(Kind::kFloat) && (float_type || spec.type == 0)) return format_float(value.as_double(), spec);
@@ -193,7 +196,8 @@ class PercentArguments {
 
   Status finish() const {
     // Python takes what can be indexed for a mapping, of which nothing need be used.
-    const bool mapping = arguments_.is(Kind::kDict) || arguments_.is(Kind::kSequence) || arguments_.is_undefined();
+    const bool mapping =
+        arguments_.is(Kind::kDict) || arguments_.is(Kind::kSequence) || arguments_.is_undefined();
     if (tuple_ != nullptr ? used_ < tuple_->size() : used_ == 0 && !mapping)
       return invalid("not all arguments converted during string formatting");
     return {};
@@ -249,7 +253,8 @@ Result<Specification> percent_specification(std::string_view& text) {
   return spec;
 }
 
-Result<std::string> format_conversion(Runtime& runtime, const Value& value, Specification spec, char conversion) {
+Result<std::string> format_conversion(Runtime& runtime, const Value& value, Specification spec,
+                                      char conversion) {
   switch (conversion) {
     case 's':
     case 'r':
@@ -257,12 +262,14 @@ Result<std::string> format_conversion(Runtime& runtime, const Value& value, Spec
       if (spec.align == '=') spec.align = '>';
       spec.fill = " ";
       CADRE_CHECK_OK(runtime.charge(value.weight()));
-      return format_value(runtime, Value::string(conversion == 's' ? value_str(value) : value_repr(value)), spec);
+      return format_value(runtime, Value::string(conversion == 's' ? value_str(value) : value_repr(value)),
+                          spec);
     }
     case 'd':
     case 'i':
     case 'u':
-      if (!value.is_number()) return invalid("%{} format: a number is required, not {}", conversion, value.type_name());
+      if (!value.is_number())
+        return invalid("%{} format: a number is required, not {}", conversion, value.type_name());
       spec.type = 'd';
       if (value.is(Kind::kFloat)) {
         if (!(std::abs(value.as_double()) < 9e18)) return invalid("%d of {}", value.as_double());
@@ -273,7 +280,8 @@ Result<std::string> format_conversion(Runtime& runtime, const Value& value, Spec
     case 'X':
     case 'o':
       spec.type = conversion;
-      if (!value.is_integral()) return invalid("%{} format: an integer is required, not {}", conversion, value.type_name());
+      if (!value.is_integral())
+        return invalid("%{} format: an integer is required, not {}", conversion, value.type_name());
       return format_integer(value.as_integer(), spec);
     case 'e':
     case 'E':

@@ -35,10 +35,12 @@ Status add_pair(Runtime& runtime, Dict& dict, const Value& pair) {
 /// The entries that dict(...) or namespace(...) is called with.
 Result<Dict> collect_entries(Runtime& runtime, const CallArguments& all) {
   Dict dict;
-  if (all.positional.size() > 1) return invalid("expected at most 1 argument, {} given", all.positional.size());
+  if (all.positional.size() > 1)
+    return invalid("expected at most 1 argument, {} given", all.positional.size());
   for (const Value& source : all.positional) {
     if (source.is(Kind::kDict)) {
-      for (const auto& [key, value] : source.dict().entries()) CADRE_CHECK_OK(runtime.set_item(dict, key, value));
+      for (const auto& [key, value] : source.dict().entries())
+        CADRE_CHECK_OK(runtime.set_item(dict, key, value));
       continue;
     }
     CADRE_TRY(const Values pairs, runtime.iterate(source));

@@ -12,7 +12,9 @@ namespace {
 
 constexpr std::string_view kDigits = "0123456789";
 
-bool is_digit_at(std::string_view text, size_t at) { return at < text.size() && kDigits.find(text[at]) != kDigits.npos; }
+bool is_digit_at(std::string_view text, size_t at) {
+  return at < text.size() && kDigits.find(text[at]) != kDigits.npos;
+}
 
 /// One kind of newline, and no single one at the end, as Jinja reads a template.
 std::string normalize_newlines(std::string_view source) {
@@ -61,7 +63,8 @@ Result<std::string> unescape(std::string_view body) {
       i += count;
     } else if (letter >= '0' && letter <= '7') {
       size_t count = 1;
-      while (count < 3 && i + count < body.size() && body[i + count] >= '0' && body[i + count] <= '7') ++count;
+      while (count < 3 && i + count < body.size() && body[i + count] >= '0' && body[i + count] <= '7')
+        ++count;
       if (!append_code(body.substr(i, count), 8)) return invalid("bad octal escape in a string");
       i += count - 1;
     } else if (letter == 'N') {
@@ -209,7 +212,8 @@ class Lexer {
       if (at_ >= source_.size()) return invalid("a tag is not closed with {}", bracket);
       if (brackets_.empty()) {
         const char sign = sign_at(at_);
-        const bool signed_end = (sign == '-' || (sign == '+' && bracket == "%}")) && rest().substr(1).starts_with(bracket);
+        const bool signed_end =
+            (sign == '-' || (sign == '+' && bracket == "%}")) && rest().substr(1).starts_with(bracket);
         if (signed_end || rest().starts_with(bracket)) {
           push(end, std::string(bracket));
           advance(bracket.size() + (signed_end ? 1 : 0));
@@ -245,7 +249,9 @@ class Lexer {
 
   /// End of digits with single underscores between them, from `at`; `at` itself when there are none.
   size_t digits_end(size_t at, std::string_view allowed = kDigits) const {
-    const auto digit = [&](size_t i) { return i < source_.size() && allowed.find(source_[i]) != allowed.npos; };
+    const auto digit = [&](size_t i) {
+      return i < source_.size() && allowed.find(source_[i]) != allowed.npos;
+    };
     if (!digit(at)) return at;
     while (digit(at) || (at < source_.size() && source_[at] == '_' && digit(at + 1))) ++at;
     return at;
@@ -278,16 +284,20 @@ class Lexer {
     const std::string prefix = to_lower(rest().substr(0, 2));
     const int base = prefix == "0x" ? 16 : prefix == "0o" ? 8 : prefix == "0b" ? 2 : 10;
     if (base == 10) {
-      if (source_[at_] == '0' && source_.substr(at_, decimal_end - at_).find_first_not_of("0_") != source_.npos)
+      if (source_[at_] == '0' &&
+          source_.substr(at_, decimal_end - at_).find_first_not_of("0_") != source_.npos)
         return invalid("a number may not start with 0");
       return push_number(TokenKind::kInteger, decimal_end);
     }
-    const size_t end = digits_end(at_ + 2, std::string_view("0123456789abcdefABCDEF").substr(0, base == 16 ? 22 : static_cast<size_t>(base)));
+    const size_t end = digits_end(
+        at_ + 2,
+        std::string_view("0123456789abcdefABCDEF").substr(0, base == 16 ? 22 : static_cast<size_t>(base)));
     std::string digits(source_.substr(at_ + 2, end - at_ - 2));
     std::erase(digits, '_');
     int64_t value = 0;
     const auto [stop, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value, base);
-    if (digits.empty() || error != std::errc()) return invalid("bad number '{}'", rest().substr(0, end - at_));
+    if (digits.empty() || error != std::errc())
+      return invalid("bad number '{}'", rest().substr(0, end - at_));
     push(TokenKind::kInteger, fmt::format("{}", value));
     advance_to(end);
     return {};
@@ -325,7 +335,8 @@ class Lexer {
     if (symbol == '{') brackets_ += '}';
     if (symbol != ')' && symbol != ']' && symbol != '}') return {};
     if (brackets_.empty()) return invalid("unexpected '{}'", symbol);
-    if (brackets_.back() != symbol) return invalid("unexpected '{}', expected '{}'", symbol, brackets_.back());
+    if (brackets_.back() != symbol)
+      return invalid("unexpected '{}', expected '{}'", symbol, brackets_.back());
     brackets_.pop_back();
     return {};
   }
@@ -341,7 +352,8 @@ class Lexer {
 }  // namespace
 
 Result<std::vector<Token>> tokenize(std::string_view source) {
-  if (!is_valid_utf8(source)) return invalid("the template is not UTF-8 (byte {})", valid_utf8_prefix(source));
+  if (!is_valid_utf8(source))
+    return invalid("the template is not UTF-8 (byte {})", valid_utf8_prefix(source));
   const std::string normalized = normalize_newlines(source);
   return Lexer(normalized).run();
 }

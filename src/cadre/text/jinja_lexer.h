@@ -1,6 +1,7 @@
 #pragma once
 /// Splits a template into text and the tokens of its tags. White space is treated as Hugging Face's
-/// apply_chat_template does: trim_blocks and lstrip_blocks on, one newline at the end of the template dropped.
+/// apply_chat_template does: trim_blocks and lstrip_blocks on, one newline at the end of the template
+/// dropped.
 
 #include <string>
 #include <string_view>

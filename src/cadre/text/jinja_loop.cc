@@ -15,9 +15,11 @@ std::optional<Value> loop_attribute(const LoopState& loop, std::string_view name
   if (name == "depth") return Value::integer(1);  // counts recursion, which we do not have
   if (name == "depth0") return Value::integer(0);
   if (name == "previtem")
-    return loop.index > 0 && !loop.items.empty() ? loop.items[loop.index - 1] : Value::undefined("there is no previous item");
+    return loop.index > 0 && !loop.items.empty() ? loop.items[loop.index - 1]
+                                                 : Value::undefined("there is no previous item");
   if (name == "nextitem")
-    return loop.index + 1 < loop.items.size() ? loop.items[loop.index + 1] : Value::undefined("there is no next item");
+    return loop.index + 1 < loop.items.size() ? loop.items[loop.index + 1]
+                                              : Value::undefined("there is no next item");
   return std::nullopt;
 }
 

@@ -8,8 +8,8 @@
 
 namespace cadre::jinja {
 
-/// Where a running loop is. Owned by its rendering, since a template may keep `loop` in a namespace; the items
-/// are given up when the loop ends.
+/// Where a running loop is. Owned by its rendering, since a template may keep `loop` in a namespace; the
+/// items are given up when the loop ends.
 struct LoopState {
   Values items;
   size_t length = 0;

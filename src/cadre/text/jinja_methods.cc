@@ -10,7 +10,8 @@ namespace {
 
 Result<Value> refuse_change(Runtime&, const Value& self, const Bound&) {
   return invalid(
-      "a {} cannot be changed inside a template (Hugging Face's sandbox refuses it too): build a new one with +, "
+      "a {} cannot be changed inside a template (Hugging Face's sandbox refuses it too): build a new one "
+      "with +, "
       "or keep it in a namespace",
       self.type_name());
 }

@@ -28,7 +28,8 @@ std::string swap_case(std::string_view text) {
 
 /// A string argument that may be none or left out.
 Result<std::optional<std::string_view>> optional_text(const Bound& arguments, size_t index) {
-  if (arguments.find(index) == nullptr || arguments.at(index).is_none()) return std::optional<std::string_view>();
+  if (arguments.find(index) == nullptr || arguments.at(index).is_none())
+    return std::optional<std::string_view>();
   CADRE_TRY(const std::string_view text, arguments.text(index));
   return std::optional(text);
 }
@@ -55,7 +56,8 @@ Result<Value> split_method(Runtime& runtime, const Value& self, const Bound& arg
   if (separator && separator->empty()) return invalid("empty separator");
   CADRE_TRY(const int64_t max, arguments.integer(1, -1));
   CADRE_CHECK_OK(runtime.charge_text(self.text().size()));
-  return make_list(runtime, from_right ? rsplit(self.text(), separator, max) : split(self.text(), separator, max));
+  return make_list(runtime,
+                   from_right ? rsplit(self.text(), separator, max) : split(self.text(), separator, max));
 }
 
 Result<Value> splitlines(Runtime& runtime, const Value& self, const Bound& arguments) {
@@ -79,7 +81,7 @@ Result<Value> partition(Runtime& runtime, const Value& self, const Bound& argume
 /// The part of the text that optional start and end arguments pick, and where it starts.
 struct Window {
   std::string_view text;
-  size_t start = 0;  ///< in code points
+  size_t start = 0;   ///< in code points
   bool valid = true;  ///< false when start lies behind the text
 };
 
@@ -179,7 +181,8 @@ Result<Value> justify(Runtime& runtime, const Value& self, const Bound& argument
   CADRE_TRY(const std::string_view fill, arguments.text(1, how == Justify::kZeros ? "0" : " "));
   if (width > kWidest) return fail(ErrorKind::kTooLarge, "a width above {}", kWidest);
   if (text_length(fill) != 1) return invalid("the fill character must be exactly one character long");
-  CADRE_CHECK_OK(runtime.charge_text(self.text().size() + static_cast<size_t>(std::max<int64_t>(width, 0)) * 4));
+  CADRE_CHECK_OK(
+      runtime.charge_text(self.text().size() + static_cast<size_t>(std::max<int64_t>(width, 0)) * 4));
   const std::string& text = self.text();
   const int64_t missing = width - static_cast<int64_t>(text_length(text));
   if (missing <= 0) return self;

@@ -58,7 +58,8 @@ Result<Value> float_arithmetic(ArithmeticOp op, double a, double b) {
     case ArithmeticOp::kMultiply:
       return Value::number(a * b);
     case ArithmeticOp::kPower:
-      if (a < 0 && b != std::floor(b)) return invalid("a negative number to a fractional power is not supported");
+      if (a < 0 && b != std::floor(b))
+        return invalid("a negative number to a fractional power is not supported");
       if (a == 0 && b < 0) return invalid("0.0 cannot be raised to a negative power");
       return Value::number(std::pow(a, b));
     default:
@@ -85,7 +86,8 @@ Result<Value> number_arithmetic(ArithmeticOp op, const Value& a, const Value& b)
     case ArithmeticOp::kDivide:
       return float_arithmetic(op, static_cast<double>(x), static_cast<double>(y));
     case ArithmeticOp::kPower:
-      return y >= 0 ? integer_power(x, y) : float_arithmetic(op, static_cast<double>(x), static_cast<double>(y));
+      return y >= 0 ? integer_power(x, y)
+                    : float_arithmetic(op, static_cast<double>(x), static_cast<double>(y));
     case ArithmeticOp::kFloorDivide:
       if (y == 0) return invalid("integer division or modulo by zero");
       return Value::integer(floor_divide(x, y));
@@ -133,7 +135,8 @@ Result<Value> repeat(Runtime& runtime, const Value& value, Int count) {
 
 Result<bool> contains(Runtime& runtime, const Value& container, const Value& item) {
   if (container.is_string()) {
-    if (!item.is_string()) return invalid("'in <string>' requires a string on its left, not {}", item.type_name());
+    if (!item.is_string())
+      return invalid("'in <string>' requires a string on its left, not {}", item.type_name());
     CADRE_CHECK_OK(runtime.charge_text(container.text().size()));
     return container.text().find(item.text()) != std::string::npos;
   }
@@ -207,7 +210,8 @@ Result<std::optional<Value>> own_item(Runtime& runtime, const Value& object, con
 
 Result<std::optional<int64_t>> slice_part(const Value& value) {
   if (value.is_none()) return std::optional<int64_t>();
-  if (!value.is_integral()) return invalid("slice indices must be integers or None, not {}", value.type_name());
+  if (!value.is_integral())
+    return invalid("slice indices must be integers or None, not {}", value.type_name());
   constexpr Int kFar = std::numeric_limits<int64_t>::max() / 4;
   return std::optional(static_cast<int64_t>(std::clamp<Int>(value.as_integer(), -kFar, kFar)));
 }

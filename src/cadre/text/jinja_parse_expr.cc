@@ -15,72 +15,6 @@ bool is_operator_word(std::string_view name) {
   return std::find(std::begin(kOperatorWords), std::end(kOperatorWords), name) != std::end(kOperatorWords);
 }
 
-/// Depth of what a node consists of.
-struct Deepest {
-  int depth = 0;
-  void add(const ExprPtr& child) {
-    if (child) depth = std::max(depth, child->depth);
-  }
-  void add(const Arguments& arguments) {
-    for (const ExprPtr& child : arguments.positional) add(child);
-    for (const auto& entry : arguments.named) add(entry.second);
-    add(arguments.spread);
-    add(arguments.spread_named);
-  }
-  void operator()(const ConstantExpr&) {}
-  void operator()(const NameExpr&) {}
-  void operator()(const SequenceExpr& node) {
-    for (const ExprPtr& child : node.items) add(child);
-  }
-  void operator()(const DictExpr& node) {
-    for (const auto& [key, value] : node.entries) {
-      add(key);
-      add(value);
-    }
-  }
-  void operator()(const ConditionalExpr& node) {
-    add(node.condition);
-    add(node.then);
-    add(node.otherwise);
-  }
-  void operator()(const LogicalExpr& node) {
-    add(node.left);
-    add(node.right);
-  }
-  void operator()(const NotExpr& node) { add(node.operand); }
-  void operator()(const SignExpr& node) { add(node.operand); }
-  void operator()(const ArithmeticExpr& node) {
-    add(node.left);
-    add(node.right);
-  }
-  void operator()(const ComparisonExpr& node) {
-    add(node.first);
-    for (const auto& entry : node.rest) add(entry.second);
-  }
-  void operator()(const ConcatExpr& node) {
-    for (const ExprPtr& child : node.parts) add(child);
-  }
-  void operator()(const AttributeExpr& node) { add(node.object); }
-  void operator()(const ItemExpr& node) {
-    add(node.object);
-    add(node.key);
-  }
-  void operator()(const SliceExpr& node) {
-    add(node.object);
-    add(node.start);
-    add(node.stop);
-    add(node.step);
-  }
-  void operator()(const CallExpr& node) {
-    add(node.callee);
-    add(node.arguments);
-  }
-  void operator()(const ApplyExpr& node) {
-    add(node.input);
-    add(node.arguments);
-  }
-};
-
 }  // namespace
 
 tl::unexpected<Error> ExprParser::error_at(int line, std::string_view message) {
@@ -94,11 +28,10 @@ Status ExprParser::Nesting::check() const {
 
 template <typename Node>
 Result<ExprPtr> ExprParser::make(int line, Node node) {
-  Deepest deepest;
-  deepest(node);
-  if (deepest.depth >= kMaxExprDepth)
+  Expr expr{.line = line, .node = std::move(node)};
+  expr.depth = 1 + depth_of_parts(expr);
+  if (expr.depth > kMaxExprDepth)
     return error_at(line, fmt::format("an expression of more than {} levels", kMaxExprDepth));
-  Expr expr{.line = line, .depth = deepest.depth + 1, .node = std::move(node)};
   return ExprPtr(std::make_unique<const Expr>(std::move(expr)));
 }
 
@@ -131,9 +64,11 @@ Status ExprParser::expect(TokenKind kind, std::string_view what) {
 }
 
 Result<std::string> ExprParser::expect_variable() {
-  if (current().kind != TokenKind::kName) return error("expected a name, found {}", describe_token(current()));
+  if (current().kind != TokenKind::kName)
+    return error("expected a name, found {}", describe_token(current()));
   const std::string& name = current().text;
-  if (is_operator_word(name) || std::find(std::begin(kConstants), std::end(kConstants), name) != std::end(kConstants))
+  if (is_operator_word(name) ||
+      std::find(std::begin(kConstants), std::end(kConstants), name) != std::end(kConstants))
     return error("'{}' cannot be assigned to", name);
   return take().text;
 }
@@ -170,7 +105,8 @@ Result<ExprPtr> ExprParser::parse_expression(bool conditional) {
     if (skip_name("else")) {
       CADRE_TRY(otherwise, parse_expression());
     }
-    CADRE_TRY(value, make(line, ConditionalExpr{std::move(condition), std::move(value), std::move(otherwise)}));
+    CADRE_TRY(value,
+              make(line, ConditionalExpr{std::move(condition), std::move(value), std::move(otherwise)}));
     line = current().line;
   }
   return value;

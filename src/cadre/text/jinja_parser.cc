@@ -9,7 +9,7 @@ namespace cadre::jinja {
 namespace {
 
 /// Tags that Jinja has and we do not.
-constexpr std::string_view kRefusedTags[] = {"autoescape", "block", "debug", "do",    "extends",
+constexpr std::string_view kRefusedTags[] = {"autoescape", "block",  "debug",   "do",   "extends",
                                              "from",       "import", "include", "trans"};
 
 /// The statement half of the parser.
@@ -45,7 +45,8 @@ class Parser {
         body.push_back({start, PrintStatement{std::move(value)}});
       } else {
         expressions_.take();
-        if (std::any_of(ends.begin(), ends.end(), [&](std::string_view name) { return current().is_name(name); }))
+        if (std::any_of(ends.begin(), ends.end(),
+                        [&](std::string_view name) { return current().is_name(name); }))
           return body;
         CADRE_TRY(Statement statement, parse_tag(opener, line));
         body.push_back(std::move(statement));
@@ -76,7 +77,8 @@ class Parser {
     if (current().kind != TokenKind::kName)
       return expressions_.error("expected the name of a tag, found {}", describe_token(current()));
     const std::string name = current().text;
-    const auto found = std::find_if(std::begin(kTags), std::end(kTags), [&](const Tag& tag) { return tag.name == name; });
+    const auto found =
+        std::find_if(std::begin(kTags), std::end(kTags), [&](const Tag& tag) { return tag.name == name; });
     if (found == std::end(kTags)) return refuse_tag(name, opener, opener_line);
     const int line = expressions_.take().line;
     return (this->*found->parse)(line);
@@ -86,7 +88,8 @@ class Parser {
     if (std::find(std::begin(kRefusedTags), std::end(kRefusedTags), name) != std::end(kRefusedTags))
       return expressions_.error("the tag '{}' is not supported", name);
     if (opener.empty()) return expressions_.error("unknown or unexpected tag '{}'", name);
-    return expressions_.error("unknown or unexpected tag '{}' inside '{}' of line {}", name, opener, opener_line);
+    return expressions_.error("unknown or unexpected tag '{}' inside '{}' of line {}", name, opener,
+                              opener_line);
   }
 
   Result<Statement> parse_if(int line) {
@@ -111,7 +114,8 @@ class Parser {
   Result<Statement> parse_for(int line) {
     ForStatement statement;
     CADRE_TRY(statement.target, parse_targets(false));
-    if (names_loop(statement.target)) return expressions_.error("'loop' cannot be the variable of a for loop");
+    if (names_loop(statement.target))
+      return expressions_.error("'loop' cannot be the variable of a for loop");
     if (!expressions_.skip_name("in"))
       return expressions_.error("expected 'in', found {}", describe_token(current()));
     CADRE_TRY(statement.items, expressions_.parse_tuple(false));
@@ -200,7 +204,8 @@ class Parser {
       if (expressions_.skip_operator("=")) {
         CADRE_TRY(parameter.otherwise, expressions_.parse_expression());
       } else if (!macro.parameters.empty() && macro.parameters.back().otherwise) {
-        return expressions_.error("parameter '{}' without a default follows one with a default", parameter.name);
+        return expressions_.error("parameter '{}' without a default follows one with a default",
+                                  parameter.name);
       }
       macro.parameters.push_back(std::move(parameter));
     }
@@ -214,7 +219,8 @@ class Parser {
     macro.takes_varargs = expressions_.names_used().contains("varargs");
     macro.takes_kwargs = expressions_.names_used().contains("kwargs");
     macro.takes_caller = expressions_.names_used().contains("caller");
-    expressions_.names_used().merge(outer_names);
+    outer_names.merge(expressions_.names_used());  // the smaller into the larger: macros can be many
+    expressions_.names_used() = std::move(outer_names);
     return {};
   }
 
@@ -231,7 +237,8 @@ class Parser {
     caller->name = "caller";
     if (current().is_operator("(")) CADRE_CHECK_OK(parse_parameters(*caller));
     CADRE_TRY(ExprPtr call, expressions_.parse_expression());
-    if (!std::holds_alternative<CallExpr>(call->node)) return expressions_.error("'call' needs the call of a macro");
+    if (!std::holds_alternative<CallExpr>(call->node))
+      return expressions_.error("'call' needs the call of a macro");
     CADRE_CHECK_OK(parse_macro_body(*caller, "endcall", "call", line));
     return Statement{line, CallStatement{std::move(call), std::move(caller)}};
   }
@@ -258,7 +265,8 @@ class Parser {
 
   template <typename Node>
   Result<Statement> parse_jump(int line) {
-    if (loops_ == 0) return expressions_.error("'break' or 'continue' outside of a for loop, or in a block inside it");
+    if (loops_ == 0)
+      return expressions_.error("'break' or 'continue' outside of a for loop, or in a block inside it");
     CADRE_CHECK_OK(end_tag());
     return Statement{line, Node{}};
   }

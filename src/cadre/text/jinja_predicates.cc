@@ -27,7 +27,8 @@ bool string(const Value& value) { return value.is_string(); }
 bool mapping(const Value& value) { return value.is(Kind::kDict); }
 bool callable(const Value& value) {
   // An undefined value has a method to be called with; that it fails is another matter.
-  return value.is_undefined() || value.is(Kind::kMacro) || value.is(Kind::kMethod) || value.is(Kind::kFunction);
+  return value.is_undefined() || value.is(Kind::kMacro) || value.is(Kind::kMethod) ||
+         value.is(Kind::kFunction);
 }
 bool sequence(const Value& value) {
   return value.is_undefined() || value.is_string() || value.is(Kind::kDict) ||

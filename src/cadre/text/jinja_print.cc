@@ -161,7 +161,8 @@ class JsonWriter {
         if (value.sequence().kind > SequenceKind::kTuple) break;
         return write_array(value.sequence().items, 0);
       case Kind::kGenerator:  // json.dumps refuses it; templates written for other engines need it
-        return write_array(value.generator().items, std::exchange(value.generator().next, value.generator().items.size()));
+        return write_array(value.generator().items,
+                           std::exchange(value.generator().next, value.generator().items.size()));
       case Kind::kDict:
         return write_object(value.dict());
       default:

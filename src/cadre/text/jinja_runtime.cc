@@ -30,10 +30,11 @@ Result<Value> call_builtin(Runtime& runtime, const Builtin& builtin, const Value
   bound.all_ = &arguments;
   if (builtin.variadic) return builtin.function(runtime, self, bound);
   const auto& parameters = builtin.parameters;
-  const auto count = static_cast<size_t>(
-      std::count_if(parameters.begin(), parameters.end(), [](std::string_view name) { return !name.empty(); }));
+  const auto count = static_cast<size_t>(std::count_if(parameters.begin(), parameters.end(),
+                                                       [](std::string_view name) { return !name.empty(); }));
   if (arguments.positional.size() > count)
-    return invalid("'{}' takes at most {} arguments, {} given", builtin.name, count, arguments.positional.size());
+    return invalid("'{}' takes at most {} arguments, {} given", builtin.name, count,
+                   arguments.positional.size());
   for (size_t i = 0; i < arguments.positional.size(); ++i) bound.values_[i] = arguments.positional[i];
   for (const auto& [name, value] : arguments.named) {
     const auto found = std::find(parameters.begin(), parameters.begin() + count, name);

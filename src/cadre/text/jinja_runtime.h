@@ -51,9 +51,9 @@ class Bound {
 struct Builtin {
   std::string_view name;
   Result<Value> (*function)(Runtime& runtime, const Value& self, const Bound& arguments);
-  size_t required = 0;                                ///< so many of the parameters must be given
+  size_t required = 0;  ///< so many of the parameters must be given
   std::array<std::string_view, Bound::kMax> parameters = {};
-  bool variadic = false;                              ///< takes any arguments; see Bound::all
+  bool variadic = false;  ///< takes any arguments; see Bound::all
 };
 
 /// Errors: a missing, surplus or unknown argument, and whatever the function says.

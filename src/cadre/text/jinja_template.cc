@@ -19,8 +19,8 @@ Template::~Template() = default;
 
 Result<Template> Template::parse(std::string_view source, std::string origin, const Limits& limits) {
   if (source.size() > limits.template_bytes)
-    return fail(ErrorKind::kTooLarge, "{}: a template of {} bytes, at most {} are allowed", origin, source.size(),
-                limits.template_bytes);
+    return fail(ErrorKind::kTooLarge, "{}: a template of {} bytes, at most {} are allowed", origin,
+                source.size(), limits.template_bytes);
   Result<Body> body = parse_template(source);
   if (!body) return fail(body.error().kind, "{}: {}", origin, body.error().message);
   return Template(std::make_unique<const Program>(Program{std::move(origin), limits, std::move(*body)}));

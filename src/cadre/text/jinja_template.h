@@ -14,14 +14,15 @@
 /// - tests: boolean callable defined divisibleby eq equalto even false float ge greaterthan gt in integer
 ///   iterable le lessthan lower lt mapping ne none number odd sameas sequence string true undefined upper;
 /// - functions: dict namespace raise_exception range strftime_now; the variable `loop`;
-/// - methods of str (Python's, but encode, expandtabs, translate, maketrans and isidentifier and the like), of dict
+/// - methods of str (Python's, but encode, expandtabs, translate, maketrans and isidentifier and the like),
+/// of dict
 ///   (get items keys values copy), of list and tuple (count index copy), and of loop (cycle changed).
 /// Refused when the template is parsed, by name and line: include, import, from, extends, block, autoescape,
 /// do, trans, debug, recursive loops, and every other filter and test. As in Hugging Face's sandbox, a list
 /// or dict cannot be changed (append, update, ...).
 /// Known differences: `safe` and `escape` give plain strings, so text joined to them is not escaped; filters
-/// that are lazy in Python compute their elements at once; tojson also takes such a lazy result; integers have
-/// 64 bits; letter case is mapped one code point to one.
+/// that are lazy in Python compute their elements at once; tojson also takes such a lazy result; integers
+/// have 64 bits; letter case is mapped one code point to one.
 ///
 /// Templates come from strangers: nesting, work, recursion and output are bounded by Limits, and going over a
 /// bound is an error like any other.
@@ -40,8 +41,8 @@ namespace cadre::jinja {
 struct Limits {
   size_t template_bytes = size_t{1} << 20;
   size_t output_bytes = size_t{64} << 20;  ///< text printed, also inside macros and set blocks
-  uint64_t steps = 30'000'000;             ///< nodes evaluated, elements visited, 16 bytes of text made: a few seconds
-  int recursion = 1'000;                   ///< statements and expressions inside each other, through macros
+  uint64_t steps = 30'000'000;  ///< nodes evaluated, elements visited, 16 bytes of text made: a few seconds
+  int recursion = 1'000;        ///< statements and expressions inside each other, through macros
 };
 
 /// A parsed template. Immutable: any number of threads may render it.
@@ -55,7 +56,8 @@ class Template {
   ~Template();
 
   /// Renders with the members of the object `variables`. `now` is what strftime_now() shows; the local time
-  /// when left out. Errors: what the template does wrong or refuses by raise_exception, with the line; kTooLarge.
+  /// when left out. Errors: what the template does wrong or refuses by raise_exception, with the line;
+  /// kTooLarge.
   Result<std::string> render(const Json& variables) const;
   Result<std::string> render(const Json& variables, const std::tm& now) const;
 

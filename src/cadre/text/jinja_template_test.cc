@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include <chrono>
+#include <ctime>
 
 #include "cadre/base/file.h"
 #include "cadre/text/tokenizer_testing.h"
@@ -21,7 +21,8 @@ std::tm test_time() {
   return time;
 }
 
-Result<std::string> render(std::string_view text, const Json& variables = Json::object(), const Limits& limits = {}) {
+Result<std::string> render(std::string_view text, const Json& variables = Json::object(),
+                           const Limits& limits = {}) {
   CADRE_TRY(const Template program, Template::parse(text, "t", limits));
   return program.render(variables, test_time());
 }
@@ -31,7 +32,8 @@ std::string rendered(std::string_view text, const Json& variables = Json::object
   return result ? *result : "error: " + result.error().message;
 }
 
-std::string error_of(std::string_view text, const Json& variables = Json::object(), const Limits& limits = {}) {
+std::string error_of(std::string_view text, const Json& variables = Json::object(),
+                     const Limits& limits = {}) {
   const Result<std::string> result = render(text, variables, limits);
   return result ? "no error: " + *result : result.error().message;
 }
@@ -69,12 +71,14 @@ TEST(JinjaTemplate, ErrorsNameOriginLineAndReason) {
 }
 
 TEST(JinjaTemplate, RefusesWhatItDoesNotSupportByName) {
-  for (const std::string_view tag : {"include 'x'", "import 'x' as y", "from 'x' import y", "extends 'x'", "block b",
-                                     "autoescape true", "do f()", "trans", "debug"}) {
+  for (const std::string_view tag : {"include 'x'", "import 'x' as y", "from 'x' import y", "extends 'x'",
+                                     "block b", "autoescape true", "do f()", "trans", "debug"}) {
     const std::string name(tag.substr(0, tag.find(' ')));
-    EXPECT_EQ(error_of(fmt::format("\n{{% {} %}}", tag)), fmt::format("t: line 2: the tag '{}' is not supported", name));
+    EXPECT_EQ(error_of(fmt::format("\n{{% {} %}}", tag)),
+              fmt::format("t: line 2: the tag '{}' is not supported", name));
   }
-  EXPECT_EQ(error_of("{% for a in b recursive %}{% endfor %}"), "t: line 1: recursive loops are not supported");
+  EXPECT_EQ(error_of("{% for a in b recursive %}{% endfor %}"),
+            "t: line 1: recursive loops are not supported");
   EXPECT_EQ(error_of("{% for a in b %}{% set c %}{% break %}{% endset %}{% endfor %}"),
             "t: line 1: 'break' or 'continue' outside of a for loop, or in a block inside it");
   const Json list = {{"l", {1, 2}}};
@@ -85,7 +89,8 @@ TEST(JinjaTemplate, DifferencesFromJinja2AreAsDocumented) {
   const Json user = {{"l", {{{"a", 1}}, {{"a", 2}}}}};
   EXPECT_EQ(rendered("{{ l | map(attribute='a') | tojson }}", user), "[1, 2]");
   EXPECT_EQ(rendered("{{ '<a>' | safe + '<b>' }}"), "<a><b>");
-  EXPECT_NE(error_of("{{ 9223372036854775807 * 9223372036854775807 * 2 }}").find("64 bits"), std::string::npos);
+  EXPECT_NE(error_of("{{ 9223372036854775807 * 9223372036854775807 * 2 }}").find("64 bits"),
+            std::string::npos);
   EXPECT_EQ(rendered("{{ x is defined if true else 3 }}"), "False");
 }
 
@@ -113,13 +118,18 @@ TEST(JinjaTemplate, WorkIsBounded) {
       "{{ range(1000000000) }}",
       "{% macro f() %}{{ f() }}{{ f() }}{% endmacro %}{{ f() }}",
       "{% set ns = namespace(s='ab') %}{% for i in range(100) %}{% set ns.s = ns.s + ns.s %}{% endfor %}",
-      "{% set ns = namespace(s='ab') %}{% for i in range(100) %}{% set ns.s = ns.s.replace('a', ns.s) %}{% endfor %}",
-      "{% set ns = namespace(l=[1]) %}{% for i in range(100) %}{% set ns.l = [ns.l, ns.l] %}{% endfor %}{{ ns.l }}",
-      "{% set ns = namespace(l=[1]) %}{% for i in range(100) %}{% set ns.l = [ns.l, ns.l] %}{% endfor %}{{ ns.l == [ns.l] }}",
-      "{% set ns = namespace(l=[1]) %}{% for i in range(100) %}{% set ns.l = [ns.l, ns.l] %}{% endfor %}{{ ns.l|tojson }}",
+      "{% set ns = namespace(s='ab') %}{% for i in range(100) %}{% set ns.s = ns.s.replace('a', ns.s) %}{% "
+      "endfor %}",
+      "{% set ns = namespace(l=[1]) %}{% for i in range(100) %}{% set ns.l = [ns.l, ns.l] %}{% endfor %}{{ "
+      "ns.l }}",
+      "{% set ns = namespace(l=[1]) %}{% for i in range(100) %}{% set ns.l = [ns.l, ns.l] %}{% endfor %}{{ "
+      "ns.l == [ns.l] }}",
+      "{% set ns = namespace(l=[1]) %}{% for i in range(100) %}{% set ns.l = [ns.l, ns.l] %}{% endfor %}{{ "
+      "ns.l|tojson }}",
       "{% set ns = namespace(l=[1]) %}{% for i in range(100000) %}{% set ns.l = [ns.l] %}{% endfor %}",
       "{% set ns = namespace(l={}) %}{% for i in range(100000) %}{% set ns.l = {1: ns.l} %}{% endfor %}",
-      "{% set ns = namespace(d={}) %}{% for i in range(100000) %}{% set ns.d = dict(ns.d, **{i|string: i}) %}{% endfor %}",
+      "{% set ns = namespace(d={}) %}{% for i in range(100000) %}{% set ns.d = dict(ns.d, **{i|string: i}) "
+      "%}{% endfor %}",
       "{{ dict(range(100000)|batch(2)) }}",
       "{{ 'x'.center(100000000) }}",
       "{{ '%1000000000d' % 5 }}",
@@ -131,18 +141,20 @@ TEST(JinjaTemplate, WorkIsBounded) {
       "{% set s = 'ab' * 100000 %}{% for i in range(100000) %}{{ s[i] }}{% endfor %}",
       "{% set s = 'ab' * 100000 %}{% for i in range(100000) %}{% if 'c' in s %}{% endif %}{% endfor %}",
       "{% set l = range(100000)|list %}{% for i in range(100000) %}{% if 'c' in l %}{% endif %}{% endfor %}",
-      "{% set l = range(100000)|list %}{% for i in range(100000) %}{% if l == l + [1] %}{% endif %}{% endfor %}",
+      "{% set l = range(100000)|list %}{% for i in range(100000) %}{% if l == l + [1] %}{% endif %}{% endfor "
+      "%}",
       "{% set l = range(100000)|list %}{% for i in range(100000) %}{% set m = l[::-1] %}{% endfor %}",
       "{% set l = range(100000)|list %}{% for i in range(100000) %}{% set m = l|sort %}{% endfor %}",
-      "{% for i in range(100000) %}{% for j in range(100) %}{% set ns = namespace(a=i) %}{% endfor %}{% endfor %}",
+      "{% for i in range(100000) %}{% for j in range(100) %}{% set ns = namespace(a=i) %}{% endfor %}{% "
+      "endfor %}",
   };
   for (const std::string_view hog : kHogs) {
-    const auto start = std::chrono::steady_clock::now();
-    const Result<std::string> result = render(hog);
-    const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
-    EXPECT_FALSE(result) << hog;
-    EXPECT_LT(seconds.count(), 30) << hog;  // generous: sanitizers, a busy machine
-    if (!result) EXPECT_EQ(result.error().kind, ErrorKind::kTooLarge) << hog << "\n" << result.error().message;
+    const std::clock_t start = std::clock();
+    const Result<std::string> result = render(hog, Json::object(), {.steps = 2'000'000});
+    const double seconds = static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC;
+    EXPECT_LT(seconds, 5) << hog;  // of this process, not of a busy machine; generous for sanitizers
+    ASSERT_FALSE(result) << hog;
+    EXPECT_EQ(result.error().kind, ErrorKind::kTooLarge) << hog << "\n" << result.error().message;
   }
 }
 
@@ -153,8 +165,9 @@ TEST(JinjaTemplate, LimitsAreThoseGiven) {
             "t: line 1: the template prints more than 5 bytes");
   EXPECT_EQ(error_of("abcdef", Json::object(), {.template_bytes = 5}),
             "t: a template of 6 bytes, at most 5 are allowed");
-  EXPECT_EQ(error_of("{% macro f(n) %}{{ f(n + 1) }}{% endmacro %}{{ f(0) }}", Json::object(), {.recursion = 50}),
-            "t: line 1: macros call each other too deeply (more than 50 levels of evaluation)");
+  EXPECT_EQ(
+      error_of("{% macro f(n) %}{{ f(n + 1) }}{% endmacro %}{{ f(0) }}", Json::object(), {.recursion = 50}),
+      "t: line 1: macros call each other too deeply (more than 50 levels of evaluation)");
 }
 
 TEST(JinjaTemplate, NestingIsBounded) {
@@ -163,7 +176,7 @@ TEST(JinjaTemplate, NestingIsBounded) {
     for (int i = 0; i < times; ++i) out += text;
     return out;
   };
-  constexpr int kMany = 100'000;
+  constexpr int kMany = 20'000;
   const std::string kDeep[] = {
       "{{ " + repeat("(", kMany) + "1" + repeat(")", kMany) + " }}",
       "{{ " + repeat("[", kMany) + repeat("]", kMany) + " }}",
@@ -195,9 +208,11 @@ TEST(JinjaTemplate, NestingIsBounded) {
 TEST(JinjaTemplate, CyclesAreHarmless) {
   EXPECT_EQ(rendered("{% set ns = namespace() %}{% set ns.me = ns %}{{ ns.me.me is sameas ns }}"), "True");
   EXPECT_EQ(rendered("{% macro m() %}{% set n = m %}{{ n is callable }}{% endmacro %}{{ m() }}"), "True");
-  EXPECT_EQ(rendered("{% set ns = namespace() %}{% for a in [1, 2] %}{% set ns.loop = loop %}{% endfor %}"
-                     "{{ ns.loop.index }}{{ ns.loop.previtem is defined }}{% if ns.loop.changed(ns) %}!{% endif %}"),
-            "2False!");
+  EXPECT_EQ(
+      rendered(
+          "{% set ns = namespace() %}{% for a in [1, 2] %}{% set ns.loop = loop %}{% endfor %}"
+          "{{ ns.loop.index }}{{ ns.loop.previtem is defined }}{% if ns.loop.changed(ns) %}!{% endif %}"),
+      "2False!");
   EXPECT_EQ(rendered("{% set ns = namespace() %}{% for a in [7] %}{% macro m() %}{{ a }}{% endmacro %}"
                      "{% set ns.m = m %}{% endfor %}{{ ns.m() }}"),
             "7");
@@ -205,7 +220,7 @@ TEST(JinjaTemplate, CyclesAreHarmless) {
 
 // Every prefix of a real template, and the template without each of its tags, is an error or a text.
 TEST(JinjaTemplate, MalformedTemplatesAreErrors) {
-  const auto folder = shared_folder() / "chat" / "templates";
+  const auto folder = shared_folder() / "data" / "chat" / "templates";
   CADRE_REQUIRE_SHARED(folder);
   const Json variables = {{"messages", {{{"role", "user"}, {"content", "Hi"}}}}, {"bos_token", "<s>"}};
   const Limits limits{.steps = 100'000};

@@ -54,9 +54,8 @@ bool is_line_end(char32_t code) {
 }  // namespace
 
 size_t text_length(std::string_view text) {
-  return static_cast<size_t>(std::count_if(text.begin(), text.end(), [](char byte) {
-    return (static_cast<unsigned char>(byte) & 0xC0) != 0x80;
-  }));
+  return static_cast<size_t>(std::count_if(
+      text.begin(), text.end(), [](char byte) { return (static_cast<unsigned char>(byte) & 0xC0) != 0x80; }));
 }
 
 size_t byte_of(std::string_view text, size_t index) {
@@ -137,7 +136,8 @@ std::string title_words(std::string_view text) {
       append_utf8(out, lower_of(code.code_point));
     else
       append_title(out, code.code_point);
-    inside_word = is_lower(code.code_point) || is_upper(code.code_point) || category(code.code_point) == UTF8PROC_CATEGORY_LT;
+    inside_word = is_lower(code.code_point) || is_upper(code.code_point) ||
+                  category(code.code_point) == UTF8PROC_CATEGORY_LT;
     at += code.length;
   }
   return out;
@@ -171,7 +171,8 @@ std::vector<std::string_view> split_at_space(std::string_view text, int64_t max)
       break;
     }
     size_t end = 0;
-    while (end < text.size() && !is_space(decode_utf8(text, end).code_point)) end += decode_utf8(text, end).length;
+    while (end < text.size() && !is_space(decode_utf8(text, end).code_point))
+      end += decode_utf8(text, end).length;
     parts.push_back(text.substr(0, end));
     text = strip(text.substr(end), std::nullopt, Side::kLeft);
   }
@@ -187,7 +188,8 @@ std::vector<std::string_view> rsplit_at_space(std::string_view text, int64_t max
       break;
     }
     size_t start = text.size();
-    while (start > 0 && !is_space(decode_utf8(text, before(text, start)).code_point)) start = before(text, start);
+    while (start > 0 && !is_space(decode_utf8(text, before(text, start)).code_point))
+      start = before(text, start);
     parts.push_back(text.substr(start));
     text = strip(text.substr(0, start), std::nullopt, Side::kRight);
   }

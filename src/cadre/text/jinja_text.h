@@ -22,8 +22,8 @@ bool is_printable(char32_t code);  ///< str.isprintable()
 bool is_letter(char32_t code);
 bool is_lower(char32_t code);
 bool is_upper(char32_t code);
-bool is_digit(char32_t code);      ///< general category Nd
-bool is_word(char32_t code);       ///< \w: letters, numbers, underscore
+bool is_digit(char32_t code);  ///< general category Nd
+bool is_word(char32_t code);   ///< \w: letters, numbers, underscore
 
 std::string to_upper(std::string_view text);
 std::string to_lower(std::string_view text);
@@ -37,7 +37,8 @@ std::string_view strip(std::string_view text, std::optional<std::string_view> ch
 
 /// str.split(separator, max): nullopt splits at runs of white space; max < 0 is no limit. A separator must
 /// not be empty. The views point into `text`.
-std::vector<std::string_view> split(std::string_view text, std::optional<std::string_view> separator, int64_t max);
+std::vector<std::string_view> split(std::string_view text, std::optional<std::string_view> separator,
+                                    int64_t max);
 /// str.rsplit: counts from the right.
 std::vector<std::string_view> rsplit(std::string_view text, std::optional<std::string_view> separator,
                                      int64_t max);
@@ -45,14 +46,16 @@ std::vector<std::string_view> split_lines(std::string_view text, bool keep_ends)
 /// str.replace(from, to, max), max < 0 is no limit. An empty `from` matches between all code points.
 std::string replace_text(std::string_view text, std::string_view from, std::string_view to, int64_t max);
 
-/// Elements picked by a Python slice of a sequence of `length` elements: first, first + step, ... count of them.
+/// Elements picked by a Python slice of a sequence of `length` elements: first, first + step, ... count of
+/// them.
 struct SliceBounds {
   int64_t first = 0;
   int64_t step = 1;
   int64_t count = 0;
 };
 /// `step` must not be 0.
-SliceBounds slice_bounds(int64_t length, std::optional<int64_t> start, std::optional<int64_t> stop, int64_t step);
+SliceBounds slice_bounds(int64_t length, std::optional<int64_t> start, std::optional<int64_t> stop,
+                         int64_t step);
 std::string slice_text(std::string_view text, const SliceBounds& bounds);
 
 /// repr() of a str: quoted, with escapes for quotes, control and other unprintable characters.

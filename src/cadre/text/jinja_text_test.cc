@@ -54,8 +54,8 @@ TEST(JinjaText, SliceBoundsMatchTheDefinition) {
           std::vector<int64_t> expected;
           const auto at = [&](int64_t index) { return index < 0 ? index + length : index; };
           const int64_t first = step > 0 ? std::max<int64_t>(at(start), 0) : std::min(at(start), length - 1);
-          for (int64_t i = first; step > 0 ? i < std::min(at(stop), length) : i > std::max<int64_t>(at(stop), -1);
-               i += step)
+          for (int64_t i = first;
+               step > 0 ? i < std::min(at(stop), length) : i > std::max<int64_t>(at(stop), -1); i += step)
             expected.push_back(i);
           const SliceBounds bounds = slice_bounds(length, start, stop, step);
           std::vector<int64_t> found;

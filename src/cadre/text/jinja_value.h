@@ -67,7 +67,9 @@ class Value {
   static Value boolean(bool value) { return Value(Storage(value)); }
   static Value integer(Int value) { return Value(Storage(value)); }
   static Value number(double value) { return Value(Storage(value)); }
-  static Value string(std::string text) { return Value(std::make_shared<const std::string>(std::move(text))); }
+  static Value string(std::string text) {
+    return Value(std::make_shared<const std::string>(std::move(text)));
+  }
   explicit Value(std::shared_ptr<const std::string> text) : storage_(std::move(text)) {}
   explicit Value(std::shared_ptr<const Sequence> items) : storage_(std::move(items)) {}
   explicit Value(std::shared_ptr<Generator> items) : storage_(std::move(items)) {}

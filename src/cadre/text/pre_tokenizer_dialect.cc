@@ -13,6 +13,19 @@ struct Rewrite {
   std::string_view to;
 };
 
+/// Escapes that both dialects agree about, and those that only matter outside of classes.
+constexpr std::string_view kSame = "tnrfaesSdD";
+constexpr std::string_view kSameOutside = "Az";
+
+// \v: any vertical space in PCRE2, U+000B there. \w: PCRE2's has neither marks nor connectors. \h: hex
+// digits.
+constexpr Rewrite kOutside[] = {{"v", "\\x{0B}"},
+                                {"w", "[\\p{L}\\p{M}\\p{N}\\p{Pc}]"},
+                                {"W", "[^\\p{L}\\p{M}\\p{N}\\p{Pc}]"},
+                                {"h", "[0-9A-Fa-f]"},
+                                {"H", "[^0-9A-Fa-f]"}};
+constexpr Rewrite kInside[] = {{"v", "\\x{0B}"}, {"w", "\\p{L}\\p{M}\\p{N}\\p{Pc}"}, {"h", "0-9A-Fa-f"}};
+
 /// PCRE2 knows only the short names of general categories.
 constexpr Rewrite kCategoryNames[] = {
     {"Letter", "L"},
@@ -92,9 +105,10 @@ class Translator {
   }
 
   Status group() {
-    // Comments, names, conditions, absent groups and (?m), which means "dot matches all" there, are not here.
-    static constexpr std::string_view kOpenings[] = {"(?:", "(?=",  "(?!",  "(?<=", "(?<!",
-                                                     "(?>", "(?i:", "(?i)", "(?-i:"};
+    // Not here: comments, names, conditions, absent groups, (?m), which means "dot matches all" there, and
+    // (?i), which there takes in the alternatives that follow.
+    static constexpr std::string_view kOpenings[] = {
+        "(?:", "(?=", "(?!", "(?<=", "(?<!", "(?>", "(?i:", "(?-i:"};
     if (peek(1) != '?' && peek(1) != '*') {
       out_ += in_[at_++];
       return {};
@@ -154,40 +168,27 @@ class Translator {
   }
 
   Status escape(bool in_class) {
-    // Both dialects agree about these.
-    static constexpr std::string_view kSame = "tnrfaesSdD";
-    static constexpr std::string_view kSameOutside = "Az";
-    // \v: any vertical space in PCRE2, U+000B there. \w: PCRE2's has neither marks nor connectors. \h: hex
-    // digits.
-    static constexpr Rewrite kOutside[] = {{"v", "\\x{0B}"},
-                                           {"w", "[\\p{L}\\p{M}\\p{N}\\p{Pc}]"},
-                                           {"W", "[^\\p{L}\\p{M}\\p{N}\\p{Pc}]"},
-                                           {"h", "[0-9A-Fa-f]"},
-                                           {"H", "[^0-9A-Fa-f]"}};
-    static constexpr Rewrite kInside[] = {
-        {"v", "\\x{0B}"}, {"w", "\\p{L}\\p{M}\\p{N}\\p{Pc}"}, {"h", "0-9A-Fa-f"}};
-    const std::string_view name = in_.substr(std::min(at_ + 1, in_.size()), 1);
-    if (name.empty()) return refuse("'\\' at the end");
-    const char c = name[0];
+    if (at_ + 1 == in_.size()) return refuse("'\\' at the end");
+    const char c = in_[at_ + 1];
     if (c == 'p' || c == 'P') return property();
     if (c == 'x' || c == 'u') return code_point();
-    const bool same = kSame.find(c) != name.npos || (!in_class && kSameOutside.find(c) != name.npos);
+    const bool same = kSame.find(c) != kSame.npos || (!in_class && kSameOutside.find(c) != kSameOutside.npos);
     if (same || !is_alphanumeric(c)) {
       out_ += in_.substr(at_, 2);  // of a character beyond ASCII the rest follows as it is
       at_ += 2;
       return {};
     }
-    const auto rewrite = [&](std::span<const Rewrite> table) {
-      for (const Rewrite& r : table) {
-        if (r.from != name) continue;
-        out_ += r.to;
-        at_ += 2;
-        return true;
-      }
-      return false;
-    };
     if (in_class ? rewrite(kInside) : rewrite(kOutside)) return {};
     return refuse(fmt::format("'\\{}'", c));
+  }
+
+  bool rewrite(std::span<const Rewrite> table) {
+    const auto found = std::find_if(table.begin(), table.end(),
+                                    [&](const Rewrite& r) { return r.from == in_.substr(at_ + 1, 1); });
+    if (found == table.end()) return false;
+    out_ += found->to;
+    at_ += 2;
+    return true;
   }
 
   /// \x7F, \x{1F600}, \u3040
