@@ -51,6 +51,15 @@ def held_out(model: Cadre, held: dict[str, np.ndarray], seq: int, limit: int) ->
     return rows, vio, dead
 
 
+@torch.no_grad()
+def beyond(model: Cadre, held: dict[str, np.ndarray], seq: int) -> str:
+    """Mean loss of held-out chats by position, in quarters of twice the trained length."""
+    ids, span = torch.from_numpy(held["chat"].astype(np.int64)[:seq * 14 + 1]), 2 * seq
+    rows = [ids[i:i + span + 1] for i in range(0, len(ids) - span, span)]
+    nll = sum(torch.nn.functional.cross_entropy(model.logits(r[None, :-1])[0], r[1:], reduction="none") for r in rows) / len(rows)
+    return ", ".join(f"{i * seq // 2}-{(i + 1) * seq // 2 - 1}: {float(nll[i * seq // 2:(i + 1) * seq // 2].mean()):.3f}" for i in range(4))
+
+
 def skills(model: Cadre, tok: Tokenizer, n: int, seed: int) -> list[str]:
     """Share of exactly right greedy answers per skill, requests drawn from a fresh seed."""
     out = []
@@ -88,6 +97,7 @@ def main() -> None:
     seen, totals = state["seen"], state["totals"]
     rows, vio, dead = held_out(model, dict(np.load(args.work / "held.npz")), cfg["max_position_embeddings"], args.held_tokens)
     print("\n".join(rows), vio, dead, flush=True)
+    far = beyond(model, dict(np.load(args.work / "held.npz")), cfg["max_position_embeddings"])
     exact = skills(model, tok, args.per_skill, args.seed)
     buf = io.StringIO()
     with contextlib.redirect_stdout(buf):
@@ -112,7 +122,7 @@ def main() -> None:
         "vio_global": ", ".join(f"{float(t.max() / t.mean() - 1):.3f}" for t in totals),
         "vio_held": ", ".join(f"{v:.3f}" for v in vio), "dead_train": str(sum(int((t < 0.1 * t.mean()).sum()) for t in totals)),
         "vio_batch": f"{float(np.mean([x['maxvio'] for x in steps[-20:]])):.3f}",
-        "dead_held": str(sum(dead)), "experts": str(c.n_routed_experts * len(model.moes())), "n": str(args.per_skill),
+        "dead_held": str(sum(dead)), "experts": str(c.n_routed_experts * len(model.moes())), "n": str(args.per_skill), "far": far, "limit": str(args.limit),
     }
     for k, v in values.items():
         text = text.replace("@" + k + "@", v)

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Make the stand-in model from the text files: tools/standin/run.sh DATA_DIR WORK_DIR MODEL_DIR [MINUTES]
-# One CPU thread.  The sgemm shim is used when it compiles.  The five phases are those of the
+# One CPU thread.  The sgemm shim is used when it compiles.  The four phases are those of the
 # published weights; how many steps each one gets depends on the machine, because it is timed.
 set -e
 here=$(cd "$(dirname "$0")" && pwd)
@@ -19,11 +19,9 @@ phase() {
 }
 phase --stop 0.28 --seq 256 --batch 16 --micro 16
 phase --stop 0.42 --seq 128 --batch 16 --micro 16 --share chat=0.74,stories=0.08,books=0.07,tales=0.03,dialogues=0.08
-phase --stop 0.71 --seq 128 --batch 16 --micro 16 --lr 8e-3 --adam-lr 4e-3 --answers 0.85 \
+phase --stop 0.75 --seq 128 --batch 16 --micro 16 --lr 8e-3 --adam-lr 4e-3 --answers 0.85 \
     --share chat=0.84,stories=0.06,books=0.05,tales=0.01,dialogues=0.04
-phase --stop 0.85 --seq 256 --batch 8 --micro 8 --lr 8e-3 --adam-lr 4e-3 --answers 0.85 \
-    --share chat=0.80,stories=0.06,books=0.06,tales=0.03,dialogues=0.05
-phase --seq 512 --batch 4 --micro 4 --lr 8e-3 --adam-lr 4e-3 --answers 0.85 \
+phase --seq 256 --batch 8 --micro 8 --lr 8e-3 --adam-lr 4e-3 --answers 0.85 \
     --share chat=0.80,stories=0.06,books=0.06,tales=0.03,dialogues=0.05
 $py "$here/export.py" --work "$work" --out "$model"
 $py "$here/attribution.py" --data "$data" --out "$model"
