@@ -47,8 +47,9 @@ inline ProgramResult run_cadre(const std::string& arguments, const std::string& 
                                const std::string& prefix = {}) {
   const ScratchFolder scratch;
   std::ofstream(scratch / "in", std::ios::binary) << input;
-  const std::string command = prefix + " " + CADRE_PROGRAM + " " + arguments + " <" + (scratch / "in").string() + " >" +
-                              (scratch / "out").string() + " 2>" + (scratch / "err").string();
+  const std::string command = prefix + " " + CADRE_PROGRAM + " " + arguments + " <" +
+                              (scratch / "in").string() + " >" + (scratch / "out").string() + " 2>" +
+                              (scratch / "err").string();
   const int status = std::system(command.c_str());
   ProgramResult result;
   result.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);

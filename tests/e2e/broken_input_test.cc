@@ -31,7 +31,8 @@ class BrokenInput : public ::testing::Test {
  protected:
   void SetUp() override {
     write(scratch_ / "shape.json", kTinyConfig);
-    const auto result = run_cadre("init " + (scratch_ / "shape.json").string() + " " + model().string() + " --type bf16");
+    const auto result =
+        run_cadre("init " + (scratch_ / "shape.json").string() + " " + model().string() + " --type bf16");
     ASSERT_EQ(result.exit_code, 0) << result.err;
     write(scratch_ / "ids.json", "[[5, 6, 7], [8]]");
   }
@@ -78,7 +79,8 @@ TEST_F(BrokenInput, FlippedBytesNeverCrash) {
       broken[at] = static_cast<char>(random.bits(static_cast<uint64_t>(i) * 2 + 1));
       write(path, broken);
       const auto result = logits();
-      EXPECT_TRUE(result.exit_code >= 0 && result.exit_code <= 2) << path << " byte " << at << ": " << result.exit_code;
+      EXPECT_TRUE(result.exit_code >= 0 && result.exit_code <= 2)
+          << path << " byte " << at << ": " << result.exit_code;
       fs::remove(out());
     }
     write(path, whole);
@@ -112,8 +114,8 @@ TEST_F(BrokenInput, OffsetsThatLieNameTheTensor) {
     });
     return logits();
   };
-  expect_clear_error(with_offsets(1, 1), kNorm);            // misaligned, or over the next tensor
-  expect_clear_error(with_offsets(0, 2), kNorm);            // more bytes than the shape takes
+  expect_clear_error(with_offsets(1, 1), kNorm);                    // misaligned, or over the next tensor
+  expect_clear_error(with_offsets(0, 2), kNorm);                    // more bytes than the shape takes
   expect_clear_error(with_offsets(-(1 << 30), -(1 << 30)), kNorm);  // negative
   expect_clear_error(with_offsets(1 << 30, 1 << 30), kNorm);        // outside the file
 }
@@ -180,8 +182,8 @@ TEST_F(BrokenInput, ASequenceLongerThanTheContext) {
 
 TEST_F(BrokenInput, AFullDiskLeavesNothing) {
   // A limit on the size of files stands for a full disk: writes beyond it fail.
-  const auto result = run_cadre("logits " + model().string() + " --ids " + (scratch_ / "ids.json").string() + " --out " +
-                                    out().string(),
+  const auto result = run_cadre("logits " + model().string() + " --ids " + (scratch_ / "ids.json").string() +
+                                    " --out " + out().string(),
                                 "", "ulimit -f 1;");
   expect_clear_error(result, "write");
 }

@@ -48,7 +48,8 @@ TEST(Run, StopStringsEndTheAnswerBeforeThem) {
   const std::string whole = answer("--raw -p 'Once upon a time'");
   ASSERT_GT(whole.size(), 8u);
   const std::string stop = whole.substr(4, 3);
-  EXPECT_EQ(answer("--raw -p 'Once upon a time' --stop '" + stop + "'"), whole.substr(0, whole.find(stop)) + "\n");
+  EXPECT_EQ(answer("--raw -p 'Once upon a time' --stop '" + stop + "'"),
+            whole.substr(0, whole.find(stop)) + "\n");
 }
 
 TEST(Run, APromptLongerThanTheContextIsAClearError) {

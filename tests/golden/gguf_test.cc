@@ -1,5 +1,5 @@
-// The golden checkpoints written as GGUF, the way llama.cpp's converter lays them out, must give the reference's
-// logits too: with kv_b whole (older files) and split per head (newer ones).
+// The golden checkpoints written as GGUF, the way llama.cpp's converter lays them out, must give the
+// reference's logits too: with kv_b whole (older files) and split per head (newer ones).
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -40,7 +40,8 @@ class Converter {
     std::vector<TensorSpec> specs;
     for (const Source& source : tensors_) specs.push_back(source.spec);
     GgufWriter writer = GgufWriter::create(path, metadata(), specs).value();
-    for (const Source& source : tensors_) ASSERT_TRUE(writer.write(source.spec.name, source.data).has_value());
+    for (const Source& source : tensors_)
+      ASSERT_TRUE(writer.write(source.spec.name, source.data).has_value());
     ASSERT_TRUE(writer.finish().has_value());
   }
 
@@ -140,7 +141,8 @@ class Converter {
     f32("attention.layer_norm_rms_epsilon", config_["rms_norm_eps"].get<double>());
     if (config_["q_lora_rank"].is_number()) u32("attention.q_lora_rank", integer("q_lora_rank"));
     u32("attention.kv_lora_rank", integer("kv_lora_rank"));
-    u32("attention.key_length", split_kv_b_ ? integer("kv_lora_rank") + rope : integer("qk_nope_head_dim") + rope);
+    u32("attention.key_length",
+        split_kv_b_ ? integer("kv_lora_rank") + rope : integer("qk_nope_head_dim") + rope);
     u32("attention.value_length", split_kv_b_ ? integer("kv_lora_rank") : integer("v_head_dim"));
     if (split_kv_b_) {
       u32("attention.key_length_mla", integer("qk_nope_head_dim") + rope);
@@ -193,8 +195,9 @@ TEST_P(GgufGolden, GivesTheReferencesLogits) {
   }
   stream << "]";
   stream.close();
-  const auto run = testing::run_cadre("logits " + (scratch / "model.gguf").string() + " --ids " +
-                                      (scratch / "ids.json").string() + " --out " + (scratch / "out").string());
+  const auto run =
+      testing::run_cadre("logits " + (scratch / "model.gguf").string() + " --ids " +
+                         (scratch / "ids.json").string() + " --out " + (scratch / "out").string());
   ASSERT_EQ(run.exit_code, 0) << run.err;
 
   const SafetensorsFile ours = SafetensorsFile::open(scratch / "out").value();
@@ -212,7 +215,11 @@ TEST_P(GgufGolden, GivesTheReferencesLogits) {
 
 INSTANTIATE_TEST_SUITE_P(DeepSeek, GgufGolden,
                          ::testing::Combine(::testing::Values("v2lite_tiny", "v2_tiny", "v3_tiny"),
-                                            ::testing::Bool()));
+                                            ::testing::Bool()),
+                         [](const auto& golden) {
+                           return std::string(std::get<0>(golden.param)) +
+                                  (std::get<1>(golden.param) ? "_split_kv_b" : "_whole_kv_b");
+                         });
 
 }  // namespace
 }  // namespace cadre

@@ -19,8 +19,9 @@ using testing::shared_folder;
 
 constexpr int kPrompts = 3;
 constexpr float kLogitsTolerance = 3e-4f;
-/// Relative. The reference is itself in f32 and further from its f64 run than we are (prompt 0: 1.3e-5 to 3.9e-5 in
-/// the logits against our 0.5e-5 to 1.4e-5); a router logit off by 4e-5 moves a weight by as much.
+/// Relative. The reference is itself in f32 and further from its f64 run than we are (prompt 0: 1.3e-5
+/// to 3.9e-5 in the logits against our 0.5e-5 to 1.4e-5); a router logit off by 4e-5 moves a weight by as
+/// much.
 constexpr float kWeightTolerance = 5e-5f;
 
 template <typename T>
@@ -50,8 +51,8 @@ float largest_magnitude(const std::vector<float>& a) {
 /// The output of one `cadre logits` run.
 SafetensorsFile logits_of(const std::filesystem::path& model, const std::filesystem::path& ids,
                           const std::filesystem::path& out, const std::string& flags) {
-  const auto result =
-      run_cadre("logits " + model.string() + " --ids " + ids.string() + " --out " + out.string() + " " + flags);
+  const auto result = run_cadre("logits " + model.string() + " --ids " + ids.string() + " --out " +
+                                out.string() + " " + flags);
   EXPECT_EQ(result.exit_code, 0) << result.err;
   auto file = SafetensorsFile::open(out);
   EXPECT_TRUE(file.has_value());
@@ -62,7 +63,8 @@ class Golden : public ::testing::TestWithParam<const char*> {
  protected:
   void SetUp() override {
     model_ = shared_folder() / "golden" / GetParam();
-    if (!std::filesystem::exists(model_)) GTEST_SKIP() << "no golden data at " << model_ << "; set CADRE_SHARED";
+    if (!std::filesystem::exists(model_))
+      GTEST_SKIP() << "no golden data at " << model_ << "; set CADRE_SHARED";
     golden_.emplace(SafetensorsFile::open(model_ / "golden.safetensors").value());
     std::ofstream ids(scratch_ / "ids.json");
     ids << "[";
@@ -101,7 +103,8 @@ TEST_P(Golden, LogitsHiddenStatesAndRoutingMatchTheReference) {
   const SafetensorsFile ours = run("out", "--trace");
   for (int j = 0; j < kPrompts; ++j) {
     const std::string suffix = "." + std::to_string(j);
-    EXPECT_LE(largest_difference(values<float>(ours, "logits" + suffix), values<float>(*golden_, "logits" + suffix)),
+    EXPECT_LE(largest_difference(values<float>(ours, "logits" + suffix),
+                                 values<float>(*golden_, "logits" + suffix)),
               kLogitsTolerance)
         << "prompt " << j;
   }
@@ -119,7 +122,8 @@ TEST_P(Golden, LogitsHiddenStatesAndRoutingMatchTheReference) {
                tensor.name.starts_with("router_logits.")) {
       const auto expected = values<float>(*golden_, tensor.name);
       const auto found = rows_kept(values<float>(ours, tensor.name), tensor);
-      EXPECT_LE(largest_difference(found, expected), 2e-4f * std::max(1.0f, largest_magnitude(expected))) << tensor.name;
+      EXPECT_LE(largest_difference(found, expected), 2e-4f * std::max(1.0f, largest_magnitude(expected)))
+          << tensor.name;
     } else {
       continue;
     }
@@ -130,15 +134,16 @@ TEST_P(Golden, LogitsHiddenStatesAndRoutingMatchTheReference) {
 
 TEST_P(Golden, BitsDoNotDependOnChunkingBatchingThreadsOrInstructionSet) {
   const SafetensorsFile whole = run("whole", "--chunk 0");
-  for (const char* flags : {"--chunk 1", "--chunk 7", "--together", "--together --chunk 5 -t 1", "--chunk 64 -t 3",
-                            "--isa generic", "--isa auto"}) {
+  for (const char* flags : {"--chunk 1", "--chunk 7", "--together", "--together --chunk 5 -t 1",
+                            "--chunk 64 -t 3", "--isa generic", "--isa auto"}) {
     const SafetensorsFile other = run("other", flags);
     for (int j = 0; j < kPrompts; ++j) {
       const StoredTensor* a = whole.find("logits." + std::to_string(j));
       const StoredTensor* b = other.find("logits." + std::to_string(j));
       ASSERT_TRUE(a != nullptr && b != nullptr);
       ASSERT_EQ(a->bytes.size(), b->bytes.size());
-      EXPECT_EQ(std::memcmp(a->bytes.data(), b->bytes.data(), a->bytes.size()), 0) << flags << ", prompt " << j;
+      EXPECT_EQ(std::memcmp(a->bytes.data(), b->bytes.data(), a->bytes.size()), 0)
+          << flags << ", prompt " << j;
     }
   }
 }
@@ -151,7 +156,9 @@ TEST_P(Golden, ExplicitMlaAgreesWithinRounding) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(DeepSeek, Golden, ::testing::Values("v2lite_tiny", "v2_tiny", "v3_tiny", "v3_fp8_tiny"));
+INSTANTIATE_TEST_SUITE_P(DeepSeek, Golden,
+                         ::testing::Values("v2lite_tiny", "v2_tiny", "v3_tiny", "v3_fp8_tiny"),
+                         [](const auto& golden) { return std::string(golden.param); });
 
 }  // namespace
 }  // namespace cadre

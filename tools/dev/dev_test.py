@@ -44,11 +44,17 @@ if [ -f "$MACHINE/sudo_refuses" ]; then echo "sudo: a password is required" >&2;
 exec "$@" """,
     "cmake": r"""
 echo "cmake $*" >> "$MACHINE/calls"
-touch build/$2/build.ninja build/$2/CMakeCache.txt""",
+if [ "$1" = --preset ]; then
+  touch "build/$2/build.ninja" "build/$2/CMakeCache.txt"
+else
+  echo CADRE_BENCH:BOOL=ON > "$2/CMakeCache.txt"
+fi""",
     "ninja": r"""
 echo "ninja $*" >> "$MACHINE/calls"
 if [ -f "$MACHINE/does_not_compile" ]; then echo "error: expected ';'"; exit 1; fi
-mkdir -p "$2/bin"
+mkdir -p "$2/bin" "$2/bench"
+printf '#!/bin/sh\necho "bench $*"\n' > "$2/bench/kernel_bench"
+chmod +x "$2/bench/kernel_bench"
 printf '#!/bin/sh\necho "cadre $*"\npwd\nexit 7\n' > "$2/bin/cadre"
 chmod +x "$2/bin/cadre" """,
     "ctest": r"""
@@ -207,6 +213,13 @@ class DevTest(unittest.TestCase):
         code, output, errors = self.dev("run")
         self.assertEqual((code, output), (1, ""))
         self.assertIn("error: expected ';'", errors)
+
+    def test_bench_turns_the_benchmarks_on_once(self):
+        code, output, errors = self.dev("bench", "--benchmark_filter=matmul")
+        self.assertEqual((code, output), (0, "bench --benchmark_filter=matmul\n"), errors)
+        self.assertEqual(len(self.calls("cmake")), 2)
+        self.dev("bench")
+        self.assertEqual(self.calls("cmake"), [])
 
     def test_jobs(self):
         self.dev("build", CADRE_JOBS="5")

@@ -9,10 +9,10 @@ namespace cadre::detail {
 }  // namespace cadre::detail
 
 /// `CADRE_CHECK(rows == out.rows(), "rows {} out {}", rows, out.rows());` On in release builds.
-#define CADRE_CHECK(condition, ...)                                                                       \
-  do {                                                                                                    \
-    if (!(condition)) [[unlikely]]                                                                        \
-      ::cadre::detail::check_failed(__FILE__, __LINE__, #condition, ::fmt::format("" __VA_ARGS__));       \
+#define CADRE_CHECK(condition, ...)                                                                 \
+  do {                                                                                              \
+    if (!(condition)) [[unlikely]]                                                                  \
+      ::cadre::detail::check_failed(__FILE__, __LINE__, #condition, ::fmt::format("" __VA_ARGS__)); \
   } while (false)
 
 /// As CADRE_CHECK in debug builds, nothing in release: for hot loops.

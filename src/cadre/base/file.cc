@@ -14,11 +14,10 @@
 namespace cadre {
 namespace {
 
-ErrorKind kind_of(int system_error) {
-  return system_error == ENOENT ? ErrorKind::kNotFound : ErrorKind::kIo;
-}
+ErrorKind kind_of(int system_error) { return system_error == ENOENT ? ErrorKind::kNotFound : ErrorKind::kIo; }
 
-tl::unexpected<Error> system_failure(const std::filesystem::path& path, const char* action, int system_error) {
+tl::unexpected<Error> system_failure(const std::filesystem::path& path, const char* action,
+                                     int system_error) {
   return fail(kind_of(system_error), "{}: cannot {}: {}", path.string(), action, std::strerror(system_error));
 }
 
@@ -242,7 +241,8 @@ Result<uint64_t> free_disk_bytes(const std::filesystem::path& path) {
   while (!std::filesystem::exists(existing, ignored) && existing.has_relative_path())
     existing = existing.parent_path();
   struct statvfs info {};
-  if (::statvfs(existing.c_str(), &info) != 0) return system_failure(existing, "stat the file system of", errno);
+  if (::statvfs(existing.c_str(), &info) != 0)
+    return system_failure(existing, "stat the file system of", errno);
   return static_cast<uint64_t>(info.f_bavail) * info.f_frsize;
 }
 

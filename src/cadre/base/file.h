@@ -70,8 +70,8 @@ class AtomicFile {
 /// Writes `text` to `path` atomically.
 Status write_text_file(const std::filesystem::path& path, std::string_view text);
 
-/// A folder filled under a temporary name beside its target and renamed on `commit`. Destroyed without commit,
-/// it leaves nothing behind, as AtomicFile.
+/// A folder filled under a temporary name beside its target and renamed on `commit`. Destroyed without
+/// commit, it leaves nothing behind, as AtomicFile.
 class AtomicFolder {
  public:
   /// `path` must not exist, or be an empty folder. Errors: kInvalid for anything else there, kIo.

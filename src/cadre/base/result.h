@@ -48,8 +48,8 @@ template <typename... Args>
 
 #define CADRE_CONCAT_INNER(a, b) a##b
 #define CADRE_CONCAT(a, b) CADRE_CONCAT_INNER(a, b)
-#define CADRE_TRY_IMPL(result, declaration, ...)                           \
-  auto result = (__VA_ARGS__);                                             \
+#define CADRE_TRY_IMPL(result, declaration, ...)                                   \
+  auto result = (__VA_ARGS__);                                                     \
   if (!result) return ::tl::unexpected<::cadre::Error>(std::move(result).error()); \
   declaration = std::move(result).value()
 
@@ -58,8 +58,8 @@ template <typename... Args>
   CADRE_TRY_IMPL(CADRE_CONCAT(cadre_result_, __LINE__), declaration, __VA_ARGS__)
 
 /// `CADRE_CHECK_OK(write(...));` for a Status: returns the Error upwards.
-#define CADRE_CHECK_OK(...)                                                                  \
-  do {                                                                                       \
-    if (auto cadre_status = (__VA_ARGS__); !cadre_status)                                    \
-      return ::tl::unexpected<::cadre::Error>(std::move(cadre_status).error());              \
+#define CADRE_CHECK_OK(...)                                                     \
+  do {                                                                          \
+    if (auto cadre_status = (__VA_ARGS__); !cadre_status)                       \
+      return ::tl::unexpected<::cadre::Error>(std::move(cadre_status).error()); \
   } while (false)

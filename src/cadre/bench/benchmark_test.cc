@@ -78,7 +78,7 @@ TEST_F(Benchmark, OneTokenReadsTheActiveBytes) {
   // Forty sequences use nearly all experts, and share every weight.
   const BenchmarkResult& many = report->results[1];
   EXPECT_GT(many.experts_per_step, 6);
-  EXPECT_LT(many.weight_bytes_per_token, static_cast<double>(model_->size().bytes) / 40 + 64 * 4);
+  EXPECT_LE(many.weight_bytes_per_token, static_cast<double>(model_->size().bytes) / 40 + 64 * 4);
   EXPECT_EQ(many.flops_per_token, one.flops_per_token);
 }
 

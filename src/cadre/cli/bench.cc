@@ -86,15 +86,16 @@ std::string to_text(const BenchmarkReport& report, const Limits& limits, const M
                                  format_bytes(static_cast<double>(model.size().bytes)));
   text += fmt::format("{}\n", report.backend);
   for (const auto& [threads, limit] : limits)
-    text += fmt::format("limits with {} threads: memory read {}/s, f32 {:.0f} GFLOP/s\n", threads,
-                        format_bytes(limit.read_bytes_per_second), limit.f32_flops / 1e9);
-  text += fmt::format("\n{:<9}{:>7}{:>7}{:>7}{:>9}{:>19}{:>9}{:>9}{:>10}{:>7}{:>10}{:>7}\n", "test", "depth",
+    text += fmt::format("limits with {} thread{}: memory read {}/s, f32 {:.0f} GFLOP/s\n", threads,
+                        threads == 1 ? "" : "s", format_bytes(limit.read_bytes_per_second),
+                        limit.f32_flops / 1e9);
+  text += fmt::format("\n{:<9}{:>7}{:>7}{:>9}{:>10}{:>20}{:>9}{:>10}{:>8}{:>8}{:>9}{:>8}\n", "test", "depth",
                       "batch", "threads", "tokens/s", "lowest - highest", "experts", "MB/token", "GB/s",
                       "of max", "GFLOP/s", "of max");
   for (const BenchmarkResult& r : report.results) {
     const Spread& speed = r.tokens_per_second;
     text += fmt::format(
-        "{:<9}{:>7}{:>7}{:>7}{:>9.2f}{:>19}{:>9.1f}{:>9.1f}{:>10.2f}{:>5.0f} %{:>10.1f}{:>5.0f} %\n",
+        "{:<9}{:>7}{:>7}{:>9}{:>10.2f}{:>20}{:>9.1f}{:>10.1f}{:>8.2f}{:>6.0f} %{:>9.1f}{:>6.0f} %\n",
         fmt::format("{}{}", r.phase == BenchmarkResult::Phase::kPrefill ? "pp" : "tg", r.tokens), r.depth,
         r.batch, r.threads, speed.median, fmt::format("{:.2f} - {:.2f}", speed.lowest, speed.highest),
         r.experts_per_step, (r.weight_bytes_per_token + r.kv_bytes_per_token) / 1e6, r.bytes_per_second / 1e9,

@@ -4,7 +4,8 @@
 
 namespace cadre::cli {
 
-ChatSession::ChatSession(Engine& engine, const TextAssets& assets, GenerationOptions generation, SessionOptions options)
+ChatSession::ChatSession(Engine& engine, const TextAssets& assets, GenerationOptions generation,
+                         SessionOptions options)
     : engine_(engine),
       assets_(assets),
       generation_(std::move(generation)),
@@ -29,7 +30,8 @@ Result<Generation> ChatSession::continue_from(const std::vector<int32_t>& prompt
   engine_.truncate(sequence_, static_cast<int64_t>(common));
   cached_.resize(common);
 
-  auto answer = generate(engine_, sequence_, std::span(prompt).subspan(common), assets_.tokenizer, generation_, show);
+  auto answer =
+      generate(engine_, sequence_, std::span(prompt).subspan(common), assets_.tokenizer, generation_, show);
   cached_ = prompt;
   if (answer) cached_.insert(cached_.end(), answer->tokens.begin(), answer->tokens.end());
   cached_.resize(static_cast<size_t>(engine_.length(sequence_)));

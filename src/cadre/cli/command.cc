@@ -13,14 +13,16 @@ std::string environment_name(const std::string& flag_names) {
   const size_t start = flag_names.find("--");
   if (start == std::string::npos) return {};
   std::string name = "CADRE_" + flag_names.substr(start + 2, flag_names.find(',', start) - start - 2);
-  std::transform(name.begin(), name.end(), name.begin(),
-                 [](char c) { return c == '-' ? '_' : static_cast<char>(std::toupper(static_cast<unsigned char>(c))); });
+  std::transform(name.begin(), name.end(), name.begin(), [](char c) {
+    return c == '-' ? '_' : static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+  });
   return name;
 }
 
 void ModelFlags::add_to(CLI::App& app) {
   app.add_option("MODEL", positional,
-                 "model directory, .gguf file, or a name (see docs/models.md); default: $CADRE_MODEL, else the bundled model");
+                 "model directory, .gguf file, or a name (see docs/models.md); default: $CADRE_MODEL, else "
+                 "the bundled model");
   add_flag(app, "-m,--model", named, "the same as a flag");
 }
 
@@ -32,13 +34,16 @@ Result<std::filesystem::path> ModelFlags::path() const {
 void EngineFlags::add_to(CLI::App& app, bool with_context) {
   add_flag(app, "-t,--threads", threads, "threads; 0: one per core")->check(CLI::Range(0, 1024));
   if (with_context)
-    add_flag(app, "-c,--ctx,--ctx-size,--max-model-len", context, "tokens of context; 0: from the model, at most 8192")
+    add_flag(app, "-c,--ctx,--ctx-size,--max-model-len", context,
+             "tokens of context; 0: from the model, at most 8192")
         ->check(CLI::Range(int64_t{0}, int64_t{1} << 30));
   add_flag(app, "--kv-type", kv_type, "type of the KV cache: bf16 or f32")->capture_default_str();
-  add_flag(app, "--compute", compute, "what inputs of matrix products are rounded to: f32, bf16 or auto (f32)")
+  add_flag(app, "--compute", compute,
+           "what inputs of matrix products are rounded to: f32, bf16 or auto (f32)")
       ->capture_default_str();
   add_flag(app, "--mla", mla,
-           "MLA form: absorbed (same bits at any chunking) or auto (explicit for long prompt chunks, fewer operations)")
+           "MLA form: absorbed (same bits at any chunking) or auto (explicit for long prompt chunks, fewer "
+           "operations)")
       ->capture_default_str();
   add_flag(app, "--device", device, "cpu; cuda:N and hip:N are not there yet")->capture_default_str();
   add_flag(app, "--isa", isa, "CPU code path: auto, generic, avx2 or avx512")->capture_default_str();
@@ -85,11 +90,14 @@ void SamplingFlags::add_to(CLI::App& app) {
   add_flag(app, "--top-k", top_k, "keep the k most likely tokens; 0: all");
   add_flag(app, "--top-p", top_p, "keep the most likely tokens whose probabilities reach p");
   add_flag(app, "--min-p", min_p, "keep tokens of at least this share of the best one's probability");
-  add_flag(app, "--repeat-penalty,--repetition-penalty", repetition_penalty, "penalty on tokens seen; 1: none");
+  add_flag(app, "--repeat-penalty,--repetition-penalty", repetition_penalty,
+           "penalty on tokens seen; 1: none");
   add_flag(app, "--presence-penalty", presence_penalty, "subtracted once from tokens already generated");
-  add_flag(app, "--frequency-penalty", frequency_penalty, "subtracted per occurrence from tokens already generated");
+  add_flag(app, "--frequency-penalty", frequency_penalty,
+           "subtracted per occurrence from tokens already generated");
   add_flag(app, "-s,--seed", seed, "seed of sampling; the same seed gives the same answer");
-  app.add_option("--logit-bias", logit_bias, "ID=BIAS, added to a token's logit (may be given several times)");
+  app.add_option("--logit-bias", logit_bias,
+                 "ID=BIAS, added to a token's logit (may be given several times)");
 }
 
 namespace {

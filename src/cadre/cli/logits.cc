@@ -27,10 +27,12 @@ Result<std::vector<int32_t>> read_sequence(const Json& list, const std::string& 
   std::vector<int32_t> ids;
   for (size_t i = 0; i < list.size(); ++i) {
     const Json& item = list[i];
-    const bool valid = item.is_number_integer() && (!item.is_number_unsigned() || item.get<uint64_t>() < INT32_MAX) &&
+    const bool valid = item.is_number_integer() &&
+                       (!item.is_number_unsigned() || item.get<uint64_t>() < INT32_MAX) &&
                        item.get<int64_t>() >= 0 && item.get<int64_t>() < vocab_size;
     if (!valid)
-      return invalid("{}[{}]: expected a token id from 0 to {}, found {}", where, i, vocab_size - 1, describe_json(item));
+      return invalid("{}[{}]: expected a token id from 0 to {}, found {}", where, i, vocab_size - 1,
+                     describe_json(item));
     ids.push_back(item.get<int32_t>());
   }
   if (ids.empty()) return invalid("{}: expected at least one token id, found an empty array", where);
@@ -145,9 +147,10 @@ Status run_group(Engine& engine, const Sequences& sequences, const std::vector<i
       const int64_t done = engine.length(ids[i]);
       if (done == total) continue;
       const int64_t count = chunk == 0 ? total : std::min(chunk, total - done);
-      items.push_back({.sequence = ids[i],
-                       .tokens = std::span(tokens).subspan(static_cast<size_t>(done), static_cast<size_t>(count)),
-                       .logits = LogitsFor::kAll});
+      items.push_back(
+          {.sequence = ids[i],
+           .tokens = std::span(tokens).subspan(static_cast<size_t>(done), static_cast<size_t>(count)),
+           .logits = LogitsFor::kAll});
       step_sequences.push_back(group[i]);
       step_rows.push_back(count);
       more |= done + count < total;
@@ -172,8 +175,8 @@ Status run(const Flags& flags) {
   for (const auto& sequence : sequences) {
     const auto length = static_cast<int64_t>(sequence.size());
     if (length > model.config().max_position_embeddings)
-      return invalid("{}: a sequence of {} tokens, the model's context is {} (max_position_embeddings)", flags.ids, length,
-                     model.config().max_position_embeddings);
+      return invalid("{}: a sequence of {} tokens, the model's context is {} (max_position_embeddings)",
+                     flags.ids, length, model.config().max_position_embeddings);
     const int64_t rows = flags.chunk == 0 ? length : std::min(flags.chunk, length);
     const int64_t own_pages = (length + kPageTokens - 1) / kPageTokens;
     longest = std::max(longest, length);
@@ -202,8 +205,10 @@ Action set_up_logits(CLI::App& app) {
   auto flags = std::make_shared<Flags>();
   flags->engine.kv_type = "f32";  // verification compares with f32 references
   flags->model.add_to(app);
-  app.add_option("--ids", flags->ids, "JSON file: an array of token ids, or an array of such arrays")->required();
-  app.add_option("--out", flags->out, "safetensors file to write: logits.I [tokens, vocab] of the I-th sequence")
+  app.add_option("--ids", flags->ids, "JSON file: an array of token ids, or an array of such arrays")
+      ->required();
+  app.add_option("--out", flags->out,
+                 "safetensors file to write: logits.I [tokens, vocab] of the I-th sequence")
       ->required();
   app.add_option("--chunk", flags->chunk, "tokens of a sequence in one step; 1: one by one, 0: all at once")
       ->check(CLI::Range(int64_t{0}, int64_t{1} << 30));

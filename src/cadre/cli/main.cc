@@ -1,5 +1,5 @@
-// The `cadre` program: parses the command line, runs one command, prints its error, and maps it to an exit code:
-// 0 done, 1 the work failed, 2 wrong usage, 130 interrupted.
+// The `cadre` program: parses the command line, runs one command, prints its error, and maps it to an exit
+// code: 0 done, 1 the work failed, 2 wrong usage, 130 interrupted.
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <utility>
@@ -34,7 +34,8 @@ int main(int argc, char** argv) {
   app.get_formatter()->column_width(34);
   bool version = false;
   bool json = false;
-  app.add_flag("--version", version, "print version, compiler and instruction sets (with --json: for machines)");
+  app.add_flag("--version", version,
+               "print version, compiler and instruction sets (with --json: for machines)");
   app.add_flag("--json", json)->group("");
 
   std::vector<std::pair<CLI::App*, cadre::cli::Action>> actions;

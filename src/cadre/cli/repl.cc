@@ -46,7 +46,9 @@ char* current_prompt(EditLine*) { return const_cast<char*>(g_prompt); }
 /// Lines from the terminal with editing and history (libedit).
 class LineReader {
  public:
-  LineReader() : history_(::history_init(), &::history_end), edit_(::el_init("cadre", stdin, stdout, stderr), &::el_end) {
+  LineReader()
+      : history_(::history_init(), &::history_end),
+        edit_(::el_init("cadre", stdin, stdout, stderr), &::el_end) {
     HistEvent event;
     ::history(history_.get(), &event, H_SETSIZE, kHistoryLines);
     ::history(history_.get(), &event, H_SETUNIQUE, 1);

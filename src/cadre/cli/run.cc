@@ -27,12 +27,13 @@ struct Flags {
 
 constexpr int64_t kDefaultContext = 8192;
 
-/// The cache's size: what the user asks for, else the model's own limit up to a default that any machine holds.
+/// The cache's size: what the user asks for, else the model's own limit up to a default that any machine
+/// holds.
 Result<int64_t> context_tokens(const Flags& flags, const ModelConfig& config) {
   if (flags.engine.context == 0) return std::min(config.max_position_embeddings, kDefaultContext);
   if (flags.engine.context > config.max_position_embeddings)
-    return fail(ErrorKind::kUsage, "--ctx {}: the model's context is {} (max_position_embeddings)", flags.engine.context,
-                config.max_position_embeddings);
+    return fail(ErrorKind::kUsage, "--ctx {}: the model's context is {} (max_position_embeddings)",
+                flags.engine.context, config.max_position_embeddings);
   return flags.engine.context;
 }
 
@@ -73,9 +74,8 @@ Status run(const Flags& flags) {
       std::fputs("MLA: explicit form for long prompt chunks; bits depend on the chunking\n", stderr);
   }
 
-  GenerationOptions generation{.max_tokens = flags.predict,
-                               .stop_tokens = assets.stop_tokens,
-                               .stop_strings = flags.stop};
+  GenerationOptions generation{
+      .max_tokens = flags.predict, .stop_tokens = assets.stop_tokens, .stop_strings = flags.stop};
   CADRE_TRY(generation.sampling, flags.sampling.apply_to(assets.sampling));
   CADRE_CHECK_OK(validate(generation.sampling, model.config().vocab_size));
   ChatSession session(engine, assets, generation, {.system = flags.system, .think = flags.think});
@@ -93,9 +93,11 @@ Status run(const Flags& flags) {
 Action set_up_run(CLI::App& app) {
   auto flags = std::make_shared<Flags>();
   flags->model.add_to(app);
-  app.add_option("-p,--prompt", flags->prompt, "answer this once and leave; without it, piped standard input is the prompt");
+  app.add_option("-p,--prompt", flags->prompt,
+                 "answer this once and leave; without it, piped standard input is the prompt");
   add_flag(app, "--system", flags->system, "system message");
-  add_flag(app, "-n,--predict,--n-predict,--max-tokens", flags->predict, "most tokens to answer with; 0: until the context is full")
+  add_flag(app, "-n,--predict,--n-predict,--max-tokens", flags->predict,
+           "most tokens to answer with; 0: until the context is full")
       ->check(CLI::Range(int64_t{0}, int64_t{1} << 30));
   app.add_option("--stop", flags->stop, "stop before this text (may be given several times)");
   app.add_flag("--raw", flags->raw, "continue the prompt as it is, without the chat template");

@@ -28,7 +28,8 @@ Result<std::vector<int32_t>> parse_ids(std::string_view text) {
   if (start != std::string_view::npos && (text[start] == '[' || text[start] == '{')) {
     CADRE_TRY(const Json document, parse_json(text, "input"));
     const Json* list = document.is_object() && document.contains("ids") ? &document["ids"] : &document;
-    if (!list->is_array()) return invalid("input: expected an array of token ids, found {}", describe_json(*list));
+    if (!list->is_array())
+      return invalid("input: expected an array of token ids, found {}", describe_json(*list));
     for (size_t i = 0; i < list->size(); ++i) {
       const Json& item = (*list)[i];
       if (!item.is_number_integer() || item.get<int64_t>() < 0 || item.get<int64_t>() > INT32_MAX)
@@ -79,7 +80,8 @@ Status run(const Flags& flags) {
   } else {
     CADRE_TRY(input, read_stdin());
   }
-  return flags.decode ? print_decoded(assets.tokenizer, input, flags.json) : print_ids(assets.tokenizer, input, flags);
+  return flags.decode ? print_decoded(assets.tokenizer, input, flags.json)
+                      : print_ids(assets.tokenizer, input, flags);
 }
 
 }  // namespace
@@ -89,7 +91,8 @@ Action set_up_tokenize(CLI::App& app) {
   flags->model.add_to(app);
   app.add_option("--text", flags->text, "the text; default: standard input, as raw bytes");
   app.add_flag("--no-bos", flags->no_bos, "no BOS token, even if the tokenizer adds one");
-  app.add_flag("--decode", flags->decode, "the input is ids (JSON, or separated by blanks or commas); print their bytes");
+  app.add_flag("--decode", flags->decode,
+               "the input is ids (JSON, or separated by blanks or commas); print their bytes");
   add_json_flag(app, flags->json);
   return [flags] { return run(*flags); };
 }

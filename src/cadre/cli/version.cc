@@ -43,7 +43,8 @@ void print_version(bool json) {
     std::printf("%s\n", dump_json(document).c_str());
     return;
   }
-  std::printf("cadre %s (%s, %s)\ninstruction sets here: %s\n", CADRE_VERSION, kCompiler, kBuild, isas.c_str());
+  std::printf("cadre %s (%s, %s)\ninstruction sets here: %s\n", CADRE_VERSION, kCompiler, kBuild,
+              isas.c_str());
 }
 
 }  // namespace cadre::cli

@@ -79,8 +79,8 @@ class SafetensorsSet {
 
   /// nullptr when there is none.
   const StoredTensor* find(std::string_view name) const;
-  /// As find, for weights. Errors: kInvalid for a tensor that is not aligned to its elements, which no writer of
-  /// weights of one type makes: its header does not mean what it says.
+  /// As find, for weights. Errors: kInvalid for a tensor that is not aligned to its elements, which no writer
+  /// of weights of one type makes: its header does not mean what it says.
   Result<const StoredTensor*> find_aligned(std::string_view name) const;
   /// Path of the file that holds `name`; of the directory when none does.
   std::string file_of(std::string_view name) const;

@@ -182,8 +182,9 @@ Result<const StoredTensor*> SafetensorsSet::find_aligned(std::string_view name) 
   if (entry == nullptr) return nullptr;
   const SafetensorsFile& file = files_[static_cast<size_t>(entry->file)];
   if (file.is_aligned(*entry->tensor)) return entry->tensor;
-  return invalid("{}: tensor '{}': 'data_offsets': begin is not a multiple of the {} bytes of {}", file.path().string(),
-                 shown(name), info(entry->tensor->dtype).block_bytes, cadre::name(entry->tensor->dtype));
+  return invalid("{}: tensor '{}': 'data_offsets': begin is not a multiple of the {} bytes of {}",
+                 file.path().string(), shown(name), info(entry->tensor->dtype).block_bytes,
+                 cadre::name(entry->tensor->dtype));
 }
 
 std::string SafetensorsSet::file_of(std::string_view name) const {

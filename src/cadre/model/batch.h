@@ -16,10 +16,10 @@ enum class MlaForm : uint8_t { kAbsorbed, kAuto };
 
 /// Rows of a sequence are adjacent and at consecutive positions; see SequenceRows.
 struct Batch {
-  std::span<const int32_t> tokens;          ///< [T]
+  std::span<const int32_t> tokens;  ///< [T]
   std::span<const SequenceRows> sequences;
-  std::span<const float> cosine;            ///< [T, rope dim / 2]
-  std::span<const float> sine;              ///< [T, rope dim / 2]
+  std::span<const float> cosine;  ///< [T, rope dim / 2]
+  std::span<const float> sine;    ///< [T, rope dim / 2]
   MlaForm mla_form = MlaForm::kAbsorbed;
 };
 

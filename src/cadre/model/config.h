@@ -49,7 +49,8 @@ struct MlaConfig {
   int64_t qk_rope_head_dim = 0;
   int64_t v_head_dim = 0;
   float softmax_scale = 0;
-  /// The file holds kv_b_proj as two stacks, per head: keys transposed, and values (GGUF's attn_k_b, attn_v_b).
+  /// The file holds kv_b_proj as two stacks, per head: keys transposed, and values (GGUF's attn_k_b,
+  /// attn_v_b).
   bool split_kv_b = false;
 
   int64_t qk_head_dim() const { return qk_nope_head_dim + qk_rope_head_dim; }
@@ -69,9 +70,9 @@ enum class ScoreFunction : uint8_t { kSoftmax, kSigmoid, kSqrtSoftplus };
 
 /// How a group of experts is ranked in group-limited selection.
 enum class GroupScore : uint8_t {
-  kNone,        ///< no groups: plain top-k
-  kMax,         ///< best score of the group (DeepSeek-V2)
-  kTopTwoSum,   ///< sum of the two best biased scores (DeepSeek-V3)
+  kNone,       ///< no groups: plain top-k
+  kMax,        ///< best score of the group (DeepSeek-V2)
+  kTopTwoSum,  ///< sum of the two best biased scores (DeepSeek-V3)
 };
 
 struct MoeConfig {

@@ -49,7 +49,8 @@ std::vector<double> rope_frequencies(const RopeConfig& config) {
   std::vector<double> frequencies(static_cast<size_t>(config.dim / 2));
   for (size_t i = 0; i < frequencies.size(); ++i)
     frequencies[i] = std::pow(config.theta, -2.0 * static_cast<double>(i) / static_cast<double>(config.dim));
-  if (const auto* yarn = std::get_if<RopeConfig::Yarn>(&config.scaling)) scale_yarn(*yarn, config, frequencies);
+  if (const auto* yarn = std::get_if<RopeConfig::Yarn>(&config.scaling))
+    scale_yarn(*yarn, config, frequencies);
   if (const auto* llama = std::get_if<RopeConfig::Llama3>(&config.scaling)) scale_llama3(*llama, frequencies);
   if (const auto* linear = std::get_if<RopeConfig::Linear>(&config.scaling))
     for (double& frequency : frequencies) frequency /= linear->factor;
@@ -69,8 +70,8 @@ double yarn_softmax_factor(const RopeConfig& config) {
   return mscale * mscale;
 }
 
-void fill_rope_tables(std::span<const double> frequencies, double magnitude, std::span<const int32_t> positions,
-                      std::span<float> cosine, std::span<float> sine) {
+void fill_rope_tables(std::span<const double> frequencies, double magnitude,
+                      std::span<const int32_t> positions, std::span<float> cosine, std::span<float> sine) {
   size_t out = 0;
   for (const int32_t position : positions) {
     for (const double frequency : frequencies) {

@@ -1,6 +1,6 @@
 #pragma once
-/// Rotary frequencies and the tables of one batch. Angles are formed in f64 and only their cosine and sine are
-/// stored as f32: f32 angles are off by 3e-2 at position 1,000,000.
+/// Rotary frequencies and the tables of one batch. Angles are formed in f64 and only their cosine and sine
+/// are stored as f32: f32 angles are off by 3e-2 at position 1,000,000.
 
 #include <cstdint>
 #include <span>
@@ -21,7 +21,7 @@ double rope_magnitude(const RopeConfig& config);
 double yarn_softmax_factor(const RopeConfig& config);
 
 /// Fills cosine and sine [positions, dim / 2].
-void fill_rope_tables(std::span<const double> frequencies, double magnitude, std::span<const int32_t> positions,
-                      std::span<float> cosine, std::span<float> sine);
+void fill_rope_tables(std::span<const double> frequencies, double magnitude,
+                      std::span<const int32_t> positions, std::span<float> cosine, std::span<float> sine);
 
 }  // namespace cadre

@@ -14,10 +14,8 @@ namespace {
 
 RopeConfig deepseek_rope(double mscale) {
   RopeConfig config{.dim = 64};
-  config.scaling = RopeConfig::Yarn{.factor = 40,
-                                    .original_max_position_embeddings = 4096,
-                                    .mscale = mscale,
-                                    .mscale_all_dim = mscale};
+  config.scaling = RopeConfig::Yarn{
+      .factor = 40, .original_max_position_embeddings = 4096, .mscale = mscale, .mscale_all_dim = mscale};
   return config;
 }
 
@@ -52,7 +50,8 @@ TEST(Rope, Llama3LeavesFastPairsAndSlowsSlowOnes) {
 TEST(Rope, TablesMatchTheReferenceAtLongPositions) {
   const char* shared = std::getenv("CADRE_SHARED");
   const std::filesystem::path path =
-      std::filesystem::path(shared != nullptr ? shared : CADRE_SOURCE_DIR "/../shared") / "golden/rope_real/golden.safetensors";
+      std::filesystem::path(shared != nullptr ? shared : CADRE_SOURCE_DIR "/../shared") /
+      "golden/rope_real/golden.safetensors";
   if (!std::filesystem::exists(path)) GTEST_SKIP() << "no golden data at " << path << "; set CADRE_SHARED";
   const SafetensorsFile file = SafetensorsFile::open(path).value();
   const auto read = [&]<typename T>(const std::string& name, T) {

@@ -50,7 +50,8 @@ void mask_groups(const MoeConfig& config, std::span<float> choice, std::vector<f
   const int64_t size = config.n_routed_experts / config.n_group;
   group_values.resize(static_cast<size_t>(config.n_group));
   for (int64_t g = 0; g < config.n_group; ++g)
-    group_values[g] = group_value(config.group_score, choice.subspan(static_cast<size_t>(g * size), static_cast<size_t>(size)));
+    group_values[g] = group_value(config.group_score,
+                                  choice.subspan(static_cast<size_t>(g * size), static_cast<size_t>(size)));
   top_k(group_values, config.topk_group, best_groups);
   for (int64_t g = 0; g < config.n_group; ++g) {
     if (std::find(best_groups.begin(), best_groups.end(), g) != best_groups.end()) continue;

@@ -23,10 +23,12 @@ struct RoutingPlan {
 
   int64_t tokens() const { return static_cast<int64_t>(first.size()) - 1; }
   std::span<const int32_t> experts_of(int64_t t) const {
-    return std::span(experts).subspan(static_cast<size_t>(first[t]), static_cast<size_t>(first[t + 1] - first[t]));
+    return std::span(experts).subspan(static_cast<size_t>(first[t]),
+                                      static_cast<size_t>(first[t + 1] - first[t]));
   }
   std::span<const float> weights_of(int64_t t) const {
-    return std::span(weights).subspan(static_cast<size_t>(first[t]), static_cast<size_t>(first[t + 1] - first[t]));
+    return std::span(weights).subspan(static_cast<size_t>(first[t]),
+                                      static_cast<size_t>(first[t + 1] - first[t]));
   }
 };
 

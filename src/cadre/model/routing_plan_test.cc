@@ -91,7 +91,8 @@ TEST(SelectExperts, TopTwoSumRanksGroupsByTheirTwoBest) {
 }
 
 TEST(SelectExperts, RowsOfNanStillSelectDistinctExperts) {
-  const RoutingPlan plan = select(small_config(), std::vector<float>(8, std::numeric_limits<float>::quiet_NaN()));
+  const RoutingPlan plan =
+      select(small_config(), std::vector<float>(8, std::numeric_limits<float>::quiet_NaN()));
   EXPECT_EQ(experts(plan, 0), (std::vector<int32_t>{0, 1}));
 }
 

@@ -10,14 +10,15 @@ struct Overloaded : Cases... {
 template <typename... Cases>
 Overloaded(Cases...) -> Overloaded<Cases...>;
 
-void forward_block(Context& ctx, const Block& block, const ModelConfig& config, const Tensor& h, const Batch& batch,
-                   LayerCache cache, std::span<const RoutingPolicy> policies) {
+void forward_block(Context& ctx, const Block& block, const ModelConfig& config, const Tensor& h,
+                   const Batch& batch, LayerCache cache, std::span<const RoutingPolicy> policies) {
   const ArenaScope scratch(ctx.arena);
   {
     const ArenaScope attention_scratch(ctx.arena);
     const Tensor x = ops::rms_norm(ctx, h, block.attention_norm, config.rms_norm_eps);
-    ops::add_in_place(ctx, h, std::visit([&](const auto& layer) { return layer.forward(ctx, x, batch, cache); },
-                                         block.attention));
+    ops::add_in_place(
+        ctx, h,
+        std::visit([&](const auto& layer) { return layer.forward(ctx, x, batch, cache); }, block.attention));
   }
   const Tensor x = ops::rms_norm(ctx, h, block.ffn_norm, config.rms_norm_eps);
   ops::add_in_place(ctx, h,
@@ -74,7 +75,8 @@ Transformer Transformer::layout(const ModelConfig& config) {
 }
 
 Tensor Transformer::forward(Context& ctx, const Batch& batch, std::span<const LayerCache> caches,
-                            std::span<const int32_t> logit_rows, std::span<const RoutingPolicy> policies) const {
+                            std::span<const int32_t> logit_rows,
+                            std::span<const RoutingPolicy> policies) const {
   const Tensor h = ops::embed(ctx, batch.tokens, embedding);  // [T, d]
   if (ctx.trace != nullptr) ctx.trace->record("embed", -1, h);
   for (size_t layer = 0; layer < blocks.size(); ++layer) {
@@ -98,10 +100,12 @@ int64_t Transformer::activation_bytes(int64_t rows, int64_t logit_rows, int64_t 
   if (const auto* mla = std::get_if<MlaConfig>(&config.attention)) {
     const int64_t heads = mla->num_attention_heads;
     attention = 2 * mla->q_lora_rank + mla->latent_dim() +
-                heads * (mla->qk_head_dim() + mla->latent_dim() + mla->kv_lora_rank + 3 * mla->v_head_dim) + 2 * d;
+                heads * (mla->qk_head_dim() + mla->latent_dim() + mla->kv_lora_rank + 3 * mla->v_head_dim) +
+                2 * d;
     if (form == MlaForm::kAuto) {
       const int64_t page_slack = 4096;
-      fixed = (context + page_slack) * (mla->latent_dim() + heads * (mla->qk_head_dim() + mla->v_head_dim) + 1);
+      fixed =
+          (context + page_slack) * (mla->latent_dim() + heads * (mla->qk_head_dim() + mla->v_head_dim) + 1);
       attention += heads * mla->v_head_dim;
     }
   } else {
@@ -111,14 +115,16 @@ int64_t Transformer::activation_bytes(int64_t rows, int64_t logit_rows, int64_t 
   int64_t ffn = 2 * config.intermediate_size + 2 * d;
   if (config.moe) {
     const MoeConfig& moe = *config.moe;
-    const int64_t routed = moe.n_routed_experts + d + moe.num_experts_per_tok * (moe.moe_intermediate_size + d);
+    const int64_t routed =
+        moe.n_routed_experts + d + moe.num_experts_per_tok * (moe.moe_intermediate_size + d);
     const int64_t shared = 2 * moe.n_shared_experts * moe.moe_intermediate_size + d;
     ffn = std::max(ffn, routed + shared + 2 * d);
   }
   const int64_t per_row = d + std::max(attention, ffn);
   const int64_t per_logit_row = 2 * d + config.vocab_size;
   const int64_t alignment_slack = int64_t{1} << 20;
-  return (rows * per_row + logit_rows * per_logit_row + fixed) * static_cast<int64_t>(sizeof(float)) + alignment_slack;
+  return (rows * per_row + logit_rows * per_logit_row + fixed) * static_cast<int64_t>(sizeof(float)) +
+         alignment_slack;
 }
 
 }  // namespace cadre

@@ -13,7 +13,16 @@
 namespace cadre {
 
 /// What a weight is for; `cadre inspect` counts by it.
-enum class WeightRole : uint8_t { kEmbedding, kHead, kNorm, kAttention, kRouter, kDenseFfn, kSharedExpert, kRoutedExpert };
+enum class WeightRole : uint8_t {
+  kEmbedding,
+  kHead,
+  kNorm,
+  kAttention,
+  kRouter,
+  kDenseFfn,
+  kSharedExpert,
+  kRoutedExpert
+};
 inline constexpr int kWeightRoleCount = 8;
 const char* name(WeightRole role);
 

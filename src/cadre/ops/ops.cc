@@ -18,12 +18,15 @@ Tensor matmul_as(Context& ctx, const Tensor& x, const Weight& w, Compute compute
 
 Tensor matmul(Context& ctx, const Tensor& x, const Weight& w) { return matmul_as(ctx, x, w, ctx.compute); }
 
-Tensor matmul_f32(Context& ctx, const Tensor& x, const Weight& w) { return matmul_as(ctx, x, w, Compute::kF32); }
+Tensor matmul_f32(Context& ctx, const Tensor& x, const Weight& w) {
+  return matmul_as(ctx, x, w, Compute::kF32);
+}
 
 void head_matmul(Context& ctx, const Tensor& x, const Weight& w, int64_t first_row, int64_t head_rows,
                  bool transposed, const Tensor& y) {
   CADRE_CHECK(x.rows == y.rows && x.heads == y.heads);
-  CADRE_CHECK((transposed ? y.width : x.width) == w.cols, "{} of {} columns", transposed ? y.width : x.width, w.cols);
+  CADRE_CHECK((transposed ? y.width : x.width) == w.cols, "{} of {} columns", transposed ? y.width : x.width,
+              w.cols);
   CADRE_CHECK(first_row + (x.heads - 1) * head_rows + (transposed ? x.width : y.width) <= w.rows);
   ctx.backend.head_matmul({.x = x,
                            .w = w,
@@ -76,7 +79,8 @@ void copy(Context& ctx, const Tensor& from, const Tensor& to) {
   ctx.backend.copy({.x = from, .y = to});
 }
 
-void kv_write(Context& ctx, const Tensor& x, const KvStream& stream, std::span<const SequenceRows> sequences) {
+void kv_write(Context& ctx, const Tensor& x, const KvStream& stream,
+              std::span<const SequenceRows> sequences) {
   CADRE_CHECK(x.width == stream.width, "{} values for entries of {}", x.width, stream.width);
   ctx.backend.kv_write({.x = x, .stream = stream, .sequences = sequences});
 }

@@ -9,7 +9,8 @@ bool is_gguf_path(const std::filesystem::path& path) { return path.extension() =
 Result<StoredTensor> as_matrix(StoredTensor tensor, int64_t expert, const std::string& where) {
   if (expert >= 0) {
     if (tensor.shape.size() != 3 || expert >= tensor.shape[0])
-      return invalid("{}: a stack of more than {} matrices expected, shape {} found", where, expert, to_string(tensor.shape));
+      return invalid("{}: a stack of more than {} matrices expected, shape {} found", where, expert,
+                     to_string(tensor.shape));
     const size_t bytes = tensor.bytes.size() / static_cast<size_t>(tensor.shape[0]);
     tensor.bytes = tensor.bytes.subspan(bytes * static_cast<size_t>(expert), bytes);
     tensor.shape.erase(tensor.shape.begin());
@@ -25,7 +26,8 @@ Result<Checkpoint> Checkpoint::open(const std::filesystem::path& path) {
   Checkpoint checkpoint;
   checkpoint.path_ = path;
   std::error_code ignored;
-  if (!std::filesystem::exists(path, ignored)) return fail(ErrorKind::kNotFound, "{}: no such model", path.string());
+  if (!std::filesystem::exists(path, ignored))
+    return fail(ErrorKind::kNotFound, "{}: no such model", path.string());
   std::string origin;
   Json config;
   if (is_gguf_path(path)) {

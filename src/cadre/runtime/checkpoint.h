@@ -20,7 +20,9 @@ class Checkpoint {
 
   const ModelConfig& config() const { return config_; }
   /// The family's visitor over a Transformer of this checkpoint's config.
-  void visit_weights(Transformer& model, WeightVisitor visitor) const { family_->visit_weights(model, visitor); }
+  void visit_weights(Transformer& model, WeightVisitor visitor) const {
+    family_->visit_weights(model, visitor);
+  }
 
   /// The tensor that the family calls `name`, nullopt when the checkpoint has none.
   /// Errors: kInvalid for a tensor whose type or shape cannot serve.

@@ -34,7 +34,8 @@ int64_t wanted_rows(const StepItem& item) {
 
 Result<Engine> Engine::create(const Model& model, const EngineOptions& given) {
   EngineOptions options = given;
-  if (options.max_logit_rows == 0) options.max_logit_rows = std::min(kDefaultLogitRows, options.max_step_rows);
+  if (options.max_logit_rows == 0)
+    options.max_logit_rows = std::min(kDefaultLogitRows, options.max_step_rows);
   options.context_tokens = pages_for(options.context_tokens) * kPageTokens;
 
   const Transformer& transformer = model.transformer();
@@ -45,11 +46,13 @@ Result<Engine> Engine::create(const Model& model, const EngineOptions& given) {
                                                        options.context_tokens, options.mla_form)};
   const int64_t available = physical_memory_bytes();
   if (plan.kv_bytes + plan.activation_bytes > available)
-    return fail(ErrorKind::kTooLarge,
-                "{} for the KV cache of {} tokens and {} for activations exceed this machine's {}; a smaller --ctx "
-                "or --kv-type bf16 would fit",
-                format_bytes(static_cast<double>(plan.kv_bytes)), options.context_tokens,
-                format_bytes(static_cast<double>(plan.activation_bytes)), format_bytes(static_cast<double>(available)));
+    return fail(
+        ErrorKind::kTooLarge,
+        "{} for the KV cache of {} tokens and {} for activations exceed this machine's {}; a smaller --ctx "
+        "or --kv-type bf16 would fit",
+        format_bytes(static_cast<double>(plan.kv_bytes)), options.context_tokens,
+        format_bytes(static_cast<double>(plan.activation_bytes)),
+        format_bytes(static_cast<double>(available)));
   CADRE_TRY(std::unique_ptr<Backend> backend, make_cpu_backend(options.cpu));
   CADRE_TRY(KvCache cache, KvCache::create(transformer, options.kv_type, options.context_tokens));
   CADRE_TRY(Arena arena, Arena::reserve(plan.activation_bytes));
@@ -58,8 +61,8 @@ Result<Engine> Engine::create(const Model& model, const EngineOptions& given) {
   return engine;
 }
 
-Engine::Engine(const Model& model, const EngineOptions& options, std::unique_ptr<Backend> backend, KvCache cache,
-               Arena arena)
+Engine::Engine(const Model& model, const EngineOptions& options, std::unique_ptr<Backend> backend,
+               KvCache cache, Arena arena)
     : model_(&model),
       options_(options),
       backend_(std::move(backend)),
@@ -149,11 +152,8 @@ Result<Tensor> Engine::step(std::span<const StepItem> items) {
   lay_out(items);
   arena_.rewind(0);
   Context ctx{.backend = *backend_, .arena = arena_, .compute = options_.compute, .trace = trace_};
-  const Batch batch{.tokens = tokens_,
-                    .sequences = rows_,
-                    .cosine = cosine_,
-                    .sine = sine_,
-                    .mla_form = options_.mla_form};
+  const Batch batch{
+      .tokens = tokens_, .sequences = rows_, .cosine = cosine_, .sine = sine_, .mla_form = options_.mla_form};
   return model_->transformer().forward(ctx, batch, cache_.layers(), logit_rows_, policies_);
 }
 

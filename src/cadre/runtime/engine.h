@@ -82,7 +82,8 @@ class Engine {
     int64_t length = 0;
     std::vector<int32_t> pages;
   };
-  Engine(const Model& model, const EngineOptions& options, std::unique_ptr<Backend> backend, KvCache cache, Arena arena);
+  Engine(const Model& model, const EngineOptions& options, std::unique_ptr<Backend> backend, KvCache cache,
+         Arena arena);
   Status admit(std::span<const StepItem> items);
   void lay_out(std::span<const StepItem> items);
 

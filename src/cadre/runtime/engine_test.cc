@@ -1,5 +1,5 @@
-// Every family with tiny random weights: one request gives the same bits alone, in pieces, in company, with any
-// number of threads and in every instruction set. And the engine's own errors.
+// Every family with tiny random weights: one request gives the same bits alone, in pieces, in company, with
+// any number of threads and in every instruction set. And the engine's own errors.
 #include "cadre/runtime/engine.h"
 
 #include <gtest/gtest.h>
@@ -51,7 +51,8 @@ std::vector<int32_t> prompt(uint64_t which, int64_t length) {
 using Logits = std::vector<float>;
 
 void append(Logits& all, const Tensor& rows, int64_t first, int64_t count) {
-  for (int64_t r = first; r < first + count; ++r) all.insert(all.end(), rows.row(r), rows.row(r) + rows.width);
+  for (int64_t r = first; r < first + count; ++r)
+    all.insert(all.end(), rows.row(r), rows.row(r) + rows.width);
 }
 
 bool same_bits(const Logits& a, const Logits& b) {
@@ -61,12 +62,15 @@ bool same_bits(const Logits& a, const Logits& b) {
 class EngineBits : public ::testing::TestWithParam<const char*> {
  protected:
   static void SetUpTestSuite() { std::filesystem::create_directories(folder()); }
-  static std::filesystem::path folder() { return std::filesystem::path(::testing::TempDir()) / "cadre_engine_test"; }
+  static std::filesystem::path folder() {
+    return std::filesystem::path(::testing::TempDir()) / "cadre_engine_test";
+  }
 
   void SetUp() override {
     path_ = folder() / std::to_string(std::hash<std::string_view>()(GetParam()));
     std::filesystem::remove_all(path_);
-    const auto report = write_random_model(Json::parse(GetParam()), path_, {.type = DType::kF32}, [](int64_t, int64_t) {});
+    const auto report =
+        write_random_model(Json::parse(GetParam()), path_, {.type = DType::kF32}, [](int64_t, int64_t) {});
     ASSERT_TRUE(report.has_value()) << report.error().message;
     model_.emplace(Model::load(path_).value());
   }
@@ -76,7 +80,8 @@ class EngineBits : public ::testing::TestWithParam<const char*> {
   }
 
   Engine engine(const CpuOptions& cpu, DType kv_type = DType::kBF16) const {
-    return Engine::create(*model_, {.cpu = cpu, .kv_type = kv_type, .context_tokens = 1024, .max_logit_rows = 512})
+    return Engine::create(*model_,
+                          {.cpu = cpu, .kv_type = kv_type, .context_tokens = 1024, .max_logit_rows = 512})
         .value();
   }
 
@@ -117,7 +122,8 @@ TEST_P(EngineBits, DoNotDependOnChunkingThreadsOrInstructionSet) {
 
 TEST_P(EngineBits, DoNotDependOnTheCompany) {
   Engine engine = this->engine({.threads = 2});
-  const std::vector<std::vector<int32_t>> prompts = {prompt(1, 90), prompt(2, 3), prompt(3, 130), prompt(4, 1)};
+  const std::vector<std::vector<int32_t>> prompts = {prompt(1, 90), prompt(2, 3), prompt(3, 130),
+                                                     prompt(4, 1)};
   std::vector<Logits> expected;
   for (const auto& tokens : prompts) expected.push_back(alone(engine, tokens, tokens.size()));
 
@@ -152,7 +158,8 @@ TEST_P(EngineBits, DoNotDependOnTheCompany) {
         first += static_cast<int64_t>(items[i].tokens.size());
       }
     }
-    for (size_t i = 0; i < prompts.size(); ++i) EXPECT_TRUE(same_bits(found[i], expected[i])) << "sequence " << i;
+    for (size_t i = 0; i < prompts.size(); ++i)
+      EXPECT_TRUE(same_bits(found[i], expected[i])) << "sequence " << i;
     for (const SequenceId id : ids) engine.close_sequence(id);
   }
 }
@@ -168,9 +175,11 @@ TEST_P(EngineBits, ComeBackAfterATruncation) {
   const StepItem wrong[] = {{.sequence = sequence, .tokens = other}};
   ASSERT_TRUE(engine.step(wrong).has_value());
   engine.truncate(sequence, 30);
-  const StepItem rest[] = {{.sequence = sequence, .tokens = std::span(tokens).subspan(30), .logits = LogitsFor::kLast}};
+  const StepItem rest[] = {
+      {.sequence = sequence, .tokens = std::span(tokens).subspan(30), .logits = LogitsFor::kLast}};
   const Tensor last = engine.step(rest).value();
-  EXPECT_TRUE(same_bits(Logits(last.row(0), last.row(0) + last.width), Logits(expected.end() - last.width, expected.end())));
+  EXPECT_TRUE(same_bits(Logits(last.row(0), last.row(0) + last.width),
+                        Logits(expected.end() - last.width, expected.end())));
 }
 
 TEST_P(EngineBits, RoundedCachesStayCloseToFullOnes) {
@@ -234,7 +243,9 @@ TEST_P(EngineBits, PoliciesActOnThePlan) {
   EXPECT_TRUE(same_bits(alone(steered, tokens, 7), b));
 }
 
-INSTANTIATE_TEST_SUITE_P(Families, EngineBits, ::testing::ValuesIn(kShapes));
+INSTANTIATE_TEST_SUITE_P(Families, EngineBits, ::testing::ValuesIn(kShapes), [](const auto& shape) {
+  return Json::parse(shape.param)["model_type"].template get<std::string>();
+});
 
 }  // namespace
 }  // namespace cadre

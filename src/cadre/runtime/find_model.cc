@@ -39,7 +39,8 @@ bool is_there(const fs::path& path) {
 /// The snapshot of `org/name` in the hub's cache layout: models--org--name/snapshots/<commit of refs/main>.
 std::optional<fs::path> hub_snapshot(const std::string& name) {
   std::string folder = "models--" + name;
-  for (size_t at = folder.find('/'); at != std::string::npos; at = folder.find('/', at)) folder.replace(at, 1, "--");
+  for (size_t at = folder.find('/'); at != std::string::npos; at = folder.find('/', at))
+    folder.replace(at, 1, "--");
   const fs::path repository = hugging_face_cache() / folder;
   const auto commit = read_text_file(repository / "refs/main", 4096);
   if (!commit) return std::nullopt;

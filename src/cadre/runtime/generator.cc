@@ -11,13 +11,16 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
 
 /// Tokens that `sequence` can still take: what the cache has free, within the model's positions.
 int64_t room(const Engine& engine, SequenceId sequence) {
   const int64_t length = engine.length(sequence);
   const int64_t in_last_page = (kPageTokens - length % kPageTokens) % kPageTokens;
-  return std::min(engine.free_tokens() + in_last_page, engine.model().config().max_position_embeddings - length);
+  return std::min(engine.free_tokens() + in_last_page,
+                  engine.model().config().max_position_embeddings - length);
 }
 
 /// Runs the prompt through the model in steps of at most the engine's rows. -> logits of its last token
@@ -35,7 +38,8 @@ Result<Tensor> prefill(Engine& engine, SequenceId sequence, std::span<const int3
   }
 }
 
-/// Turns ids into text. Rows of a model above its tokenizer's last token stand for no text: they show as U+FFFD.
+/// Turns ids into text. Rows of a model above its tokenizer's last token stand for no text: they show as
+/// U+FFFD.
 class TextStream {
  public:
   TextStream(const Tokenizer& tokenizer, bool skip_special)
@@ -74,8 +78,8 @@ Result<Generation> generate(Engine& engine, SequenceId sequence, std::span<const
   const auto prompt_tokens = static_cast<int64_t>(prompt.size());
   if (prompt.empty()) return invalid("the prompt has no tokens");
   if (prompt_tokens > room(engine, sequence))
-    return fail(ErrorKind::kTooLarge, "the prompt's {} tokens do not fit: {} of the context are left", prompt_tokens,
-                room(engine, sequence));
+    return fail(ErrorKind::kTooLarge, "the prompt's {} tokens do not fit: {} of the context are left",
+                prompt_tokens, room(engine, sequence));
 
   Sampler sampler(options.sampling);
   for (const int32_t token : prompt) sampler.observe_prompt(token);
@@ -94,7 +98,8 @@ Result<Generation> generate(Engine& engine, SequenceId sequence, std::span<const
   const auto decode_start = Clock::now();
   while (true) {
     const int32_t token = sampler.sample(std::span(logits.row(0), static_cast<size_t>(logits.width)));
-    if (std::find(options.stop_tokens.begin(), options.stop_tokens.end(), token) != options.stop_tokens.end()) {
+    if (std::find(options.stop_tokens.begin(), options.stop_tokens.end(), token) !=
+        options.stop_tokens.end()) {
       result.reason = FinishReason::kStopToken;
       break;
     }

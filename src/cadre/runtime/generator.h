@@ -17,9 +17,9 @@ namespace cadre {
 struct GenerationOptions {
   int64_t max_tokens = 0;  ///< 0: until the context is full
   SamplingParams sampling;
-  std::vector<int32_t> stop_tokens;   ///< end of sequence; not part of the text
+  std::vector<int32_t> stop_tokens;       ///< end of sequence; not part of the text
   std::vector<std::string> stop_strings;  ///< not part of the text either
-  bool skip_special = true;           ///< special tokens are not part of the text
+  bool skip_special = true;               ///< special tokens are not part of the text
 };
 
 enum class FinishReason : uint8_t { kStopToken, kStopString, kMaxTokens, kContextFull, kCancelled };
@@ -35,9 +35,9 @@ struct Generation {
   double decode_seconds = 0;  ///< of all tokens after the first
 };
 
-/// Continues `sequence` with `prompt`, then with what is sampled, and leaves in the cache everything but the last
-/// sampled token. `on_text` gets whole characters as they come and returns false to cancel.
-/// Errors: kTooLarge when the prompt does not fit the context, saying both numbers; those of Engine::step.
+/// Continues `sequence` with `prompt`, then with what is sampled, and leaves in the cache everything but the
+/// last sampled token. `on_text` gets whole characters as they come and returns false to cancel. Errors:
+/// kTooLarge when the prompt does not fit the context, saying both numbers; those of Engine::step.
 Result<Generation> generate(Engine& engine, SequenceId sequence, std::span<const int32_t> prompt,
                             const Tokenizer& tokenizer, const GenerationOptions& options,
                             FunctionRef<bool(std::string_view)> on_text);

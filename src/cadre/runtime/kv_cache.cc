@@ -16,8 +16,9 @@ Result<KvCache> KvCache::create(const Transformer& model, DType type, int64_t to
   const int64_t alignment_slack = streams * 64;
   auto memory = Arena::reserve(bytes + alignment_slack);
   if (!memory)
-    return fail(ErrorKind::kTooLarge, "cannot reserve {} bytes for the KV cache of {} tokens; --ctx makes it smaller",
-                bytes, tokens);
+    return fail(ErrorKind::kTooLarge,
+                "cannot reserve {} bytes for the KV cache of {} tokens; --ctx makes it smaller", bytes,
+                tokens);
 
   KvCache cache(std::move(memory).value());
   cache.pages_ = pages;

@@ -50,8 +50,7 @@ Result<Model> Model::load(const std::filesystem::path& path) {
 
 Status Model::bind(const WeightSlot& slot) {
   CADRE_TRY(const std::optional<StoredTensor> stored, checkpoint_.find(slot.name));
-  if (!stored)
-    return fail(ErrorKind::kNotFound, "{}: expected, but not there", checkpoint_.where(slot.name));
+  if (!stored) return fail(ErrorKind::kNotFound, "{}: expected, but not there", checkpoint_.where(slot.name));
   if (stored->shape != slot.shape)
     return invalid("{}: shape {} expected, {} found", checkpoint_.where(slot.name), to_string(slot.shape),
                    to_string(stored->shape));
@@ -81,16 +80,19 @@ Status Model::bind_scales(const WeightSlot& slot) {
                    checkpoint_.where(slot.name));
   CADRE_TRY(const std::optional<StoredTensor> stored, checkpoint_.find(scale_name));
   if (!stored)
-    return fail(ErrorKind::kNotFound, "{}: expected beside the FP8 weight, but not there", checkpoint_.where(scale_name));
+    return fail(ErrorKind::kNotFound, "{}: expected beside the FP8 weight, but not there",
+                checkpoint_.where(scale_name));
   Weight& weight = *slot.matrix;
   const int64_t block_rows = config().fp8_block_rows;
   const int64_t block_cols = config().fp8_block_cols;
-  const Shape expected = {(weight.rows + block_rows - 1) / block_rows, (weight.cols + block_cols - 1) / block_cols};
+  const Shape expected = {(weight.rows + block_rows - 1) / block_rows,
+                          (weight.cols + block_cols - 1) / block_cols};
   if (stored->shape != expected)
     return invalid("{}: shape {} expected, {} found", checkpoint_.where(scale_name), to_string(expected),
                    to_string(stored->shape));
   if (stored->dtype != DType::kF32 && stored->dtype != DType::kBF16)
-    return invalid("{}: type F32 or BF16 expected, {} found", checkpoint_.where(scale_name), name(stored->dtype));
+    return invalid("{}: type F32 or BF16 expected, {} found", checkpoint_.where(scale_name),
+                   name(stored->dtype));
   std::vector<float>& scales = scales_.emplace_back(static_cast<size_t>(element_count(expected)));
   decode_row(stored->dtype, stored->bytes.data(), scales.data(), element_count(expected));
   weight.scales = scales.data();

@@ -5,8 +5,8 @@
 #include <filesystem>
 #include <vector>
 
-#include "cadre/runtime/checkpoint.h"
 #include "cadre/model/transformer.h"
+#include "cadre/runtime/checkpoint.h"
 
 namespace cadre {
 
@@ -31,7 +31,8 @@ struct ModelSize {
 class Model {
  public:
   /// Maps the files and binds every weight; reads no weight data but the small vectors.
-  /// Errors: a missing tensor, a wrong shape or a type that cannot serve, naming file, tensor, expected, found.
+  /// Errors: a missing tensor, a wrong shape or a type that cannot serve, naming file, tensor, expected,
+  /// found.
   static Result<Model> load(const std::filesystem::path& path);
 
   const ModelConfig& config() const { return transformer_.config; }
@@ -39,8 +40,8 @@ class Model {
   const Checkpoint& checkpoint() const { return checkpoint_; }
   const ModelSize& size() const { return size_; }
 
-  /// Routes every token to `k` experts instead of the model's own number. To be called before an engine is made.
-  /// Errors: kUsage when the model is dense or has fewer experts to choose from.
+  /// Routes every token to `k` experts instead of the model's own number. To be called before an engine is
+  /// made. Errors: kUsage when the model is dense or has fewer experts to choose from.
   Status set_experts_per_token(int64_t k);
 
  private:

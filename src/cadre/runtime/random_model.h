@@ -34,9 +34,9 @@ using WriteProgress = FunctionRef<void(int64_t done_bytes, int64_t total_bytes)>
 /// and a model cut to fewer layers has the same values in those.
 ///
 /// Weights are normal with standard deviation 0.02, norm gains 1, selection biases 0. Embeddings have
-/// standard deviation 1 (1 / sqrt(hidden_size) when tied to the head, which keeps logits of order 1): the
-/// residual stream is then that of the token rather than of the layers before, and routing spreads over the
-/// experts.
+/// standard deviation 1: the residual stream is then that of the token rather than of the layers before, and
+/// routing spreads over the experts. Tied to the head they have 1 / sqrt(hidden_size), which keeps logits of
+/// order 1 but for the token just seen, which such a model predicts again.
 ///
 /// Errors: kInvalid (the configuration, `out` in use), kTooLarge (not enough disk, with the numbers), kIo,
 /// kInterrupt. None leaves anything behind.

@@ -31,8 +31,10 @@ size_t nucleus(std::span<const double> probabilities, double total, double top_p
 Status validate(const SamplingParams& params, int64_t vocab_size) {
   if (!(params.temperature >= 0) || std::isinf(params.temperature))
     return out_of_range("temperature", "a number of at least 0", params.temperature);
-  if (params.top_k < 0) return out_of_range("top-k", "an integer of at least 0", static_cast<double>(params.top_k));
-  if (!(params.top_p > 0 && params.top_p <= 1)) return out_of_range("top-p", "above 0 and at most 1", params.top_p);
+  if (params.top_k < 0)
+    return out_of_range("top-k", "an integer of at least 0", static_cast<double>(params.top_k));
+  if (!(params.top_p > 0 && params.top_p <= 1))
+    return out_of_range("top-p", "above 0 and at most 1", params.top_p);
   if (!(params.min_p >= 0 && params.min_p <= 1)) return out_of_range("min-p", "from 0 to 1", params.min_p);
   if (!(params.repetition_penalty > 0) || std::isinf(params.repetition_penalty))
     return out_of_range("repetition penalty", "a number above 0", params.repetition_penalty);
@@ -69,7 +71,8 @@ void Sampler::apply_penalties(std::span<float> logits) const {
     const auto penalty = static_cast<float>(params_.repetition_penalty);
     logit = logit > 0 ? logit / penalty : logit * penalty;
     if (count > 0)
-      logit -= static_cast<float>(params_.presence_penalty + params_.frequency_penalty * static_cast<double>(count));
+      logit -= static_cast<float>(params_.presence_penalty +
+                                  params_.frequency_penalty * static_cast<double>(count));
   }
   for (const auto& [token, bias] : params_.logit_bias) logits[static_cast<size_t>(token)] += bias;
 }
@@ -81,13 +84,15 @@ int32_t Sampler::draw(std::span<const float> logits) {
   if (candidates_.empty()) return 0;
   const size_t k = params_.top_k == 0 ? candidates_.size()
                                       : std::min(candidates_.size(), static_cast<size_t>(params_.top_k));
-  std::partial_sort(candidates_.begin(), candidates_.begin() + static_cast<int64_t>(k), candidates_.end(), more_likely);
+  std::partial_sort(candidates_.begin(), candidates_.begin() + static_cast<int64_t>(k), candidates_.end(),
+                    more_likely);
   candidates_.resize(k);
 
   probabilities_.clear();
   double total = 0;
   for (const auto& [logit, token] : candidates_) {
-    const double difference = logit == candidates_[0].first ? 0 : static_cast<double>(logit) - candidates_[0].first;
+    const double difference =
+        logit == candidates_[0].first ? 0 : static_cast<double>(logit) - candidates_[0].first;
     probabilities_.push_back(std::exp(difference / params_.temperature));
     total += probabilities_.back();
   }

@@ -16,7 +16,8 @@ Result<std::optional<Json>> read_optional_json(const fs::path& path) {
   std::error_code ignored;
   if (!fs::exists(path, ignored)) return std::optional<Json>();
   CADRE_TRY(Json json, read_json_file(path.string()));
-  if (!json.is_object()) return invalid("{}: expected an object, found {}", path.string(), describe_json(json));
+  if (!json.is_object())
+    return invalid("{}: expected an object, found {}", path.string(), describe_json(json));
   return std::optional<Json>(std::move(json));
 }
 
@@ -38,7 +39,8 @@ Status add_stop_tokens(const JsonFields& fields, std::vector<int32_t>& stops) {
   if (value == nullptr) return {};
   for (const Json& item : value->is_array() ? *value : Json::array({*value})) {
     if (!item.is_number_integer() || item.get<int64_t>() < 0 || item.get<int64_t>() > INT32_MAX)
-      return fields.error("eos_token_id", "expected a token id or a list of token ids, found " + describe_json(item));
+      return fields.error("eos_token_id",
+                          "expected a token id or a list of token ids, found " + describe_json(item));
     add_stop_token(stops, item.get<int32_t>());
   }
   return {};
@@ -88,13 +90,14 @@ Result<TextAssets> load_from_directory(const fs::path& path) {
   }
   const auto has_token = [&](std::string_view token) { return tokenizer.find(token).has_value(); };
   const std::string name = fs::absolute(path).lexically_normal().filename().string();
-  auto chat_template =
-      load_chat_template(tokenizer_config ? &*tokenizer_config : nullptr, template_text,
-                         {.model_type = model_type, .name = name, .has_token = has_token});
+  auto chat_template = load_chat_template(tokenizer_config ? &*tokenizer_config : nullptr, template_text,
+                                          {.model_type = model_type, .name = name, .has_token = has_token});
   TextAssets assets{.tokenizer = std::move(tokenizer), .chat_template = std::move(chat_template)};
-  if (config) CADRE_CHECK_OK(add_stop_tokens(JsonFields(*config, (path / "config.json").string()), assets.stop_tokens));
+  if (config)
+    CADRE_CHECK_OK(add_stop_tokens(JsonFields(*config, (path / "config.json").string()), assets.stop_tokens));
   if (generation)
-    CADRE_CHECK_OK(read_generation_config(JsonFields(*generation, (path / "generation_config.json").string()), assets));
+    CADRE_CHECK_OK(
+        read_generation_config(JsonFields(*generation, (path / "generation_config.json").string()), assets));
   finish(assets);
   if (config && assets.bos_token.empty()) {
     const JsonFields fields(*config, (path / "config.json").string());
@@ -114,7 +117,8 @@ Result<TextAssets> load_from_gguf(const fs::path& path) {
   CADRE_TRY(const GgufFile file, GgufFile::open(path));
   CADRE_TRY(const std::string model, file.string("tokenizer.ggml.model"));
   if (model != "gpt2")
-    return invalid("{}: key 'tokenizer.ggml.model': expected \"gpt2\" (byte-level BPE), found \"{}\"", path.string(), model);
+    return invalid("{}: key 'tokenizer.ggml.model': expected \"gpt2\" (byte-level BPE), found \"{}\"",
+                   path.string(), model);
   TokenizerParts parts;
   CADRE_TRY(parts.tokens, file.strings("tokenizer.ggml.tokens"));
   CADRE_TRY(parts.merges, file.strings("tokenizer.ggml.merges"));

@@ -23,8 +23,8 @@ struct TextAssets {
   SamplingParams sampling;           ///< of generation_config.json
 };
 
-/// From a model directory (tokenizer.json, tokenizer_config.json, chat_template.jinja, generation_config.json,
-/// config.json; only the first is required) or a GGUF file, with or without weights.
+/// From a model directory (tokenizer.json, tokenizer_config.json, chat_template.jinja,
+/// generation_config.json, config.json; only the first is required) or a GGUF file, with or without weights.
 /// Errors: kNotFound, kInvalid; they name the file and the field.
 Result<TextAssets> load_text_assets(const std::filesystem::path& path);
 

@@ -32,8 +32,8 @@ enum class DType : uint8_t {
 inline constexpr int kDTypeCount = static_cast<int>(DType::kMXFP4) + 1;
 
 struct DTypeInfo {
-  std::string_view name;  ///< as safetensors or GGUF writes it: "BF16", "F8_E4M3", "Q4_K"
-  int64_t block_elements; ///< 1 for plain types
+  std::string_view name;   ///< as safetensors or GGUF writes it: "BF16", "F8_E4M3", "Q4_K"
+  int64_t block_elements;  ///< 1 for plain types
   int64_t block_bytes;
 };
 

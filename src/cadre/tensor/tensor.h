@@ -31,7 +31,9 @@ struct Tensor {
   int64_t row_stride = 0;   ///< in elements
   int64_t head_stride = 0;  ///< in elements
 
-  static Tensor dense(float* data, int64_t rows, int64_t width) { return {data, rows, 1, width, width, width}; }
+  static Tensor dense(float* data, int64_t rows, int64_t width) {
+    return {data, rows, 1, width, width, width};
+  }
   static Tensor dense(float* data, int64_t rows, int64_t heads, int64_t width) {
     return {data, rows, heads, width, heads * width, width};
   }

@@ -161,7 +161,8 @@ class OptionReader {
     CADRE_CHECK_OK(check_member(object, "response_format", Type::kObject, path));
     for (const std::string_view name :
          {"add_generation_prompt", "drop_thinking", "reasoning_effort", "response_format"})
-      if (const Json* value = json_member(object, name)) CADRE_CHECK_OK(set(name, *value, member_path(path, name)));
+      if (const Json* value = json_member(object, name))
+        CADRE_CHECK_OK(set(name, *value, member_path(path, name)));
     return {};
   }
 
@@ -180,7 +181,8 @@ class OptionReader {
   Status set(std::string_view name, const Json& value, std::string_view at) {
     const std::string key(name);
     if (options_.contains(key) && options_[key] != value)
-      return invalid("{}: contradicts what the request says elsewhere ({})", at, describe_json(options_[key]));
+      return invalid("{}: contradicts what the request says elsewhere ({})", at,
+                     describe_json(options_[key]));
     options_[key] = value;
     return {};
   }

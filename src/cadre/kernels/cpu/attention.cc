@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cstring>
 #include <limits>
 
 #include "cadre/kernels/cpu/cache.h"
@@ -161,12 +162,17 @@ void TaskAttention::accumulate(const KeyBlock& block) {
   const void* values = at(args_.values, block.first, kv_head_ * args_.value_stride);
   int64_t stride = entry_bytes(args_.values);
   bool bf16 = args_.values.dtype == DType::kBF16;
-  if (bf16 && packed_) {  // many queries read them: widen once
+  if (packed_) {  // many queries read them: widen once, and bring rows together that lie a power of two apart
     const int64_t width = args_.out.width;
-    float* widened = worker_.values.floats(block.count * width);
-    for (int64_t j = 0; j < block.count; ++j)
-      table_.decode_bf16(static_cast<const std::byte*>(values) + j * stride, widened + j * width, width);
-    values = widened;
+    float* dense = worker_.values.floats(block.count * width);
+    for (int64_t j = 0; j < block.count; ++j) {
+      const std::byte* row = static_cast<const std::byte*>(values) + j * stride;
+      if (bf16)
+        table_.decode_bf16(row, dense + j * width, width);
+      else
+        std::memcpy(dense + j * width, row, static_cast<size_t>(width) * sizeof(float));
+    }
+    values = dense;
     stride = width * static_cast<int64_t>(sizeof(float));
     bf16 = false;
   }

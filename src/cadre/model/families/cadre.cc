@@ -10,12 +10,14 @@ Result<ModelConfig> read_config(const JsonFields& config) {
   if (gate) {
     CADRE_TRY(const std::string type, gate->string_or("type", "linear"));
     if (type != "linear")
-      return gate->error("type", fmt::format("expected \"linear\", the only gate that runs so far, found \"{}\"", type));
+      return gate->error(
+          "type", fmt::format("expected \"linear\", the only gate that runs so far, found \"{}\"", type));
     CADRE_TRY(scoring_func, gate->string_or("score", scoring_func));
     if (config.has("scoring_func")) {
       CADRE_TRY(const std::string named, config.string("scoring_func"));
       if (named != scoring_func)
-        return gate->error("score", fmt::format("contradicts scoring_func: \"{}\" and \"{}\"", scoring_func, named));
+        return gate->error("score",
+                           fmt::format("contradicts scoring_func: \"{}\" and \"{}\"", scoring_func, named));
     }
   }
   if (config.has("fallback")) return config.error("fallback", "fallback experts do not run so far");

@@ -18,21 +18,23 @@ Result<MlaConfig> read_mla(const JsonFields& fields) {
             fields.integer_or("num_key_value_heads", mla.num_attention_heads, 1, hf::kMaxCount));
   // GGUF files in MLA form write 1; every published config.json writes the number of heads.
   if (kv_heads != mla.num_attention_heads && kv_heads != 1)
-    return fields.error("num_key_value_heads",
-                        fmt::format("expected num_attention_heads = {}, found {}", mla.num_attention_heads, kv_heads));
+    return fields.error("num_key_value_heads", fmt::format("expected num_attention_heads = {}, found {}",
+                                                           mla.num_attention_heads, kv_heads));
   CADRE_TRY(mla.q_lora_rank, fields.integer_or("q_lora_rank", 0, 1, hf::kMaxWidth));
   CADRE_TRY(mla.kv_lora_rank, size(fields, "kv_lora_rank"));
   CADRE_TRY(mla.qk_nope_head_dim, size(fields, "qk_nope_head_dim", hf::kMaxCount));
   CADRE_TRY(mla.qk_rope_head_dim, size(fields, "qk_rope_head_dim", hf::kMaxCount));
   if (mla.qk_rope_head_dim % 2 != 0)
-    return fields.error("qk_rope_head_dim", fmt::format("expected an even number, found {}", mla.qk_rope_head_dim));
+    return fields.error("qk_rope_head_dim",
+                        fmt::format("expected an even number, found {}", mla.qk_rope_head_dim));
   CADRE_TRY(mla.v_head_dim, size(fields, "v_head_dim", hf::kMaxCount));
   CADRE_TRY(mla.split_kv_b, fields.boolean_or("cadre_split_kv_b", false));
   return mla;
 }
 
 Status read_scores(const JsonFields& fields, const Generation& generation, MoeConfig& moe) {
-  CADRE_TRY(const std::string function, fields.string_or("scoring_func", std::string(generation.scoring_func)));
+  CADRE_TRY(const std::string function,
+            fields.string_or("scoring_func", std::string(generation.scoring_func)));
   if (function == "softmax") {
     moe.score_function = ScoreFunction::kSoftmax;
   } else if (function == "sigmoid") {
@@ -40,8 +42,9 @@ Status read_scores(const JsonFields& fields, const Generation& generation, MoeCo
   } else if (function == "sqrtsoftplus") {
     moe.score_function = ScoreFunction::kSqrtSoftplus;
   } else {
-    return fields.error("scoring_func",
-                        fmt::format("expected \"softmax\", \"sigmoid\" or \"sqrtsoftplus\", found \"{}\"", function));
+    return fields.error(
+        "scoring_func",
+        fmt::format("expected \"softmax\", \"sigmoid\" or \"sqrtsoftplus\", found \"{}\"", function));
   }
   return {};
 }
@@ -49,8 +52,9 @@ Status read_scores(const JsonFields& fields, const Generation& generation, MoeCo
 Status read_selection(const JsonFields& fields, const Generation& generation, MoeConfig& moe) {
   CADRE_TRY(const std::string method, fields.string_or("topk_method", std::string(generation.topk_method)));
   if (method != "greedy" && method != "group_limited_greedy" && method != "noaux_tc")
-    return fields.error("topk_method",
-                        fmt::format("expected \"greedy\", \"group_limited_greedy\" or \"noaux_tc\", found \"{}\"", method));
+    return fields.error(
+        "topk_method",
+        fmt::format("expected \"greedy\", \"group_limited_greedy\" or \"noaux_tc\", found \"{}\"", method));
   moe.selection_bias = method == "noaux_tc";
   if (method == "greedy") return {};
   CADRE_TRY(moe.n_group, fields.integer_or("n_group", 1, 1, moe.n_routed_experts));
@@ -79,7 +83,8 @@ Result<MoeConfig> read_moe(const JsonFields& fields, const Generation& generatio
   CADRE_TRY(moe.normalise_weights, fields.boolean_or("norm_topk_prob", generation.norm_topk_prob));
   CADRE_TRY(const double scale, fields.number_or("routed_scaling_factor", 1.0));
   if (!std::isfinite(scale)) return fields.error("routed_scaling_factor", "expected a finite number");
-  moe.weight_scale = moe.normalise_weights && !generation.scales_normalised_weights ? 1.0f : static_cast<float>(scale);
+  moe.weight_scale =
+      moe.normalise_weights && !generation.scales_normalised_weights ? 1.0f : static_cast<float>(scale);
   return moe;
 }
 
@@ -87,10 +92,16 @@ void visit_mla(Mla& attention, int64_t d, const std::string& prefix, WeightVisit
   const MlaConfig& c = attention.c;
   const int64_t heads = c.num_attention_heads;
   const auto matrix = [&](std::string_view name, int64_t rows, int64_t cols, Weight& weight) {
-    visit({.name = fmt::format("{}.{}.weight", prefix, name), .shape = {rows, cols}, .role = WeightRole::kAttention, .matrix = &weight});
+    visit({.name = fmt::format("{}.{}.weight", prefix, name),
+           .shape = {rows, cols},
+           .role = WeightRole::kAttention,
+           .matrix = &weight});
   };
   const auto norm = [&](std::string_view name, int64_t width, VectorWeight& gain) {
-    visit({.name = fmt::format("{}.{}.weight", prefix, name), .shape = {width}, .role = WeightRole::kNorm, .vector = &gain});
+    visit({.name = fmt::format("{}.{}.weight", prefix, name),
+           .shape = {width},
+           .role = WeightRole::kNorm,
+           .vector = &gain});
   };
   if (c.q_lora_rank == 0) {
     matrix("q_proj", heads * c.qk_head_dim(), d, attention.q_proj);
@@ -119,7 +130,10 @@ void visit_ffn(Weight& gate, Weight& up, Weight& down, int64_t d, int64_t f, con
 
 void visit_moe(Moe& moe, int64_t d, const std::string& prefix, WeightVisitor visit) {
   const MoeConfig& c = moe.c;
-  visit({.name = prefix + ".gate.weight", .shape = {c.n_routed_experts, d}, .role = WeightRole::kRouter, .matrix = &moe.router});
+  visit({.name = prefix + ".gate.weight",
+         .shape = {c.n_routed_experts, d},
+         .role = WeightRole::kRouter,
+         .matrix = &moe.router});
   if (c.selection_bias)
     visit({.name = prefix + ".gate.e_score_correction_bias",
            .shape = {c.n_routed_experts},
@@ -127,11 +141,12 @@ void visit_moe(Moe& moe, int64_t d, const std::string& prefix, WeightVisitor vis
            .vector = &moe.selection_bias});
   for (size_t e = 0; e < moe.experts.size(); ++e) {
     ExpertWeights& expert = moe.experts[e];
-    visit_ffn(expert.gate, expert.up, expert.down, d, c.moe_intermediate_size, fmt::format("{}.experts.{}", prefix, e),
-              WeightRole::kRoutedExpert, visit);
+    visit_ffn(expert.gate, expert.up, expert.down, d, c.moe_intermediate_size,
+              fmt::format("{}.experts.{}", prefix, e), WeightRole::kRoutedExpert, visit);
   }
   if (c.n_shared_experts > 0)
-    visit_ffn(moe.shared.gate_proj, moe.shared.up_proj, moe.shared.down_proj, d, c.n_shared_experts * c.moe_intermediate_size, prefix + ".shared_experts",
+    visit_ffn(moe.shared.gate_proj, moe.shared.up_proj, moe.shared.down_proj, d,
+              c.n_shared_experts * c.moe_intermediate_size, prefix + ".shared_experts",
               WeightRole::kSharedExpert, visit);
 }
 
@@ -147,8 +162,9 @@ Result<ModelConfig> read_config(const JsonFields& fields, const Generation& gene
   if (fields.has("n_routed_experts")) {
     CADRE_TRY(config.moe, read_moe(fields, generation));
     if (config.moe->first_k_dense_replace > config.num_hidden_layers)
-      return fields.error("first_k_dense_replace", fmt::format("expected at most num_hidden_layers = {}, found {}",
-                                                               config.num_hidden_layers, config.moe->first_k_dense_replace));
+      return fields.error("first_k_dense_replace",
+                          fmt::format("expected at most num_hidden_layers = {}, found {}",
+                                      config.num_hidden_layers, config.moe->first_k_dense_replace));
   }
   return config;
 }
@@ -156,23 +172,36 @@ Result<ModelConfig> read_config(const JsonFields& fields, const Generation& gene
 void visit_weights(Transformer& model, WeightVisitor visit) {
   const ModelConfig& config = model.config;
   const int64_t d = config.hidden_size;
-  visit({.name = "model.embed_tokens.weight", .shape = {config.vocab_size, d}, .role = WeightRole::kEmbedding, .matrix = &model.embedding});
+  visit({.name = "model.embed_tokens.weight",
+         .shape = {config.vocab_size, d},
+         .role = WeightRole::kEmbedding,
+         .matrix = &model.embedding});
   for (size_t layer = 0; layer < model.blocks.size(); ++layer) {
     Block& block = model.blocks[layer];
     const std::string prefix = fmt::format("model.layers.{}", layer);
-    visit({.name = prefix + ".input_layernorm.weight", .shape = {d}, .role = WeightRole::kNorm, .vector = &block.attention_norm});
+    visit({.name = prefix + ".input_layernorm.weight",
+           .shape = {d},
+           .role = WeightRole::kNorm,
+           .vector = &block.attention_norm});
     visit_mla(std::get<Mla>(block.attention), d, prefix + ".self_attn", visit);
-    visit({.name = prefix + ".post_attention_layernorm.weight", .shape = {d}, .role = WeightRole::kNorm, .vector = &block.ffn_norm});
+    visit({.name = prefix + ".post_attention_layernorm.weight",
+           .shape = {d},
+           .role = WeightRole::kNorm,
+           .vector = &block.ffn_norm});
     if (auto* moe = std::get_if<Moe>(&block.ffn)) {
       visit_moe(*moe, d, prefix + ".mlp", visit);
     } else {
       auto& ffn = std::get<SwigluFfn>(block.ffn);
-      visit_ffn(ffn.gate_proj, ffn.up_proj, ffn.down_proj, d, config.intermediate_size, prefix + ".mlp", WeightRole::kDenseFfn, visit);
+      visit_ffn(ffn.gate_proj, ffn.up_proj, ffn.down_proj, d, config.intermediate_size, prefix + ".mlp",
+                WeightRole::kDenseFfn, visit);
     }
   }
   visit({.name = "model.norm.weight", .shape = {d}, .role = WeightRole::kNorm, .vector = &model.final_norm});
   if (!config.tie_word_embeddings)
-    visit({.name = "lm_head.weight", .shape = {config.vocab_size, d}, .role = WeightRole::kHead, .matrix = &model.head});
+    visit({.name = "lm_head.weight",
+           .shape = {config.vocab_size, d},
+           .role = WeightRole::kHead,
+           .matrix = &model.head});
 }
 
 }  // namespace cadre::deepseek

@@ -38,14 +38,15 @@ Status add_attention(const GgufFile& file, Json& config) {
   const bool split = file.has_tensor("blk.0.attn_k_b.weight");
   const auto integer = [&](std::string_view name) { return file.integer(key(name), 1, kMaxSize); };
   CADRE_TRY(const int64_t rope_dim, integer("rope.dimension_count"));
-  CADRE_TRY(const int64_t key_length, integer(file.has(key("attention.key_length_mla")) ? "attention.key_length_mla"
-                                                                                        : "attention.key_length"));
-  CADRE_TRY(const int64_t value_length, integer(file.has(key("attention.value_length_mla"))
-                                                    ? "attention.value_length_mla"
-                                                    : "attention.value_length"));
+  CADRE_TRY(const int64_t key_length,
+            integer(file.has(key("attention.key_length_mla")) ? "attention.key_length_mla"
+                                                              : "attention.key_length"));
+  CADRE_TRY(const int64_t value_length,
+            integer(file.has(key("attention.value_length_mla")) ? "attention.value_length_mla"
+                                                                : "attention.value_length"));
   if (key_length <= rope_dim)
-    return invalid("{}: key '{}': expected more than rope.dimension_count = {}, found {}", file.path().string(),
-                   key("attention.key_length"), rope_dim, key_length);
+    return invalid("{}: key '{}': expected more than rope.dimension_count = {}, found {}",
+                   file.path().string(), key("attention.key_length"), rope_dim, key_length);
   CADRE_TRY(config["kv_lora_rank"], integer("attention.kv_lora_rank"));
   if (file.has(key("attention.q_lora_rank"))) {
     CADRE_TRY(config["q_lora_rank"], integer("attention.q_lora_rank"));
@@ -98,7 +99,8 @@ Status add_experts(const GgufFile& file, Json& config) {
   CADRE_TRY(config["num_experts_per_tok"], integer("expert_used_count"));
   CADRE_TRY(config["n_shared_experts"], file.integer_or(key("expert_shared_count"), 0, 0, kMaxSize));
   CADRE_TRY(config["moe_intermediate_size"], integer("expert_feed_forward_length"));
-  CADRE_TRY(config["first_k_dense_replace"], file.integer_or(key("leading_dense_block_count"), 0, 0, kMaxSize));
+  CADRE_TRY(config["first_k_dense_replace"],
+            file.integer_or(key("leading_dense_block_count"), 0, 0, kMaxSize));
   CADRE_TRY(config["routed_scaling_factor"], file.number_or(key("expert_weights_scale"), 1.0));
   CADRE_TRY(config["norm_topk_prob"], file.boolean_or(key("expert_weights_norm"), false));
   CADRE_TRY(config["n_group"], file.integer_or(key("expert_group_count"), 1, 1, kMaxSize));

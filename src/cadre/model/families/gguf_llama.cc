@@ -1,5 +1,5 @@
-// GGUF architecture "llama": Llama 2 and 3 as llama.cpp's converter writes them, with the rows of the query and
-// key projections permuted so that rotary pairs are adjacent.
+// GGUF architecture "llama": Llama 2 and 3 as llama.cpp's converter writes them, with the rows of the query
+// and key projections permuted so that rotary pairs are adjacent.
 #include "cadre/model/families/families.h"
 #include "cadre/model/families/gguf_names.h"
 
@@ -10,14 +10,10 @@ constexpr std::string_view kPrefix = "llama";
 constexpr int64_t kMaxSize = int64_t{1} << 40;
 
 constexpr gguf::LayerName kLayerNames[] = {
-    {"input_layernorm.weight", "attn_norm.weight"},
-    {"post_attention_layernorm.weight", "ffn_norm.weight"},
-    {"self_attn.q_proj.weight", "attn_q.weight"},
-    {"self_attn.k_proj.weight", "attn_k.weight"},
-    {"self_attn.v_proj.weight", "attn_v.weight"},
-    {"self_attn.o_proj.weight", "attn_output.weight"},
-    {"mlp.gate_proj.weight", "ffn_gate.weight"},
-    {"mlp.up_proj.weight", "ffn_up.weight"},
+    {"input_layernorm.weight", "attn_norm.weight"}, {"post_attention_layernorm.weight", "ffn_norm.weight"},
+    {"self_attn.q_proj.weight", "attn_q.weight"},   {"self_attn.k_proj.weight", "attn_k.weight"},
+    {"self_attn.v_proj.weight", "attn_v.weight"},   {"self_attn.o_proj.weight", "attn_output.weight"},
+    {"mlp.gate_proj.weight", "ffn_gate.weight"},    {"mlp.up_proj.weight", "ffn_up.weight"},
     {"mlp.down_proj.weight", "ffn_down.weight"},
 };
 
@@ -34,7 +30,8 @@ Result<Json> config(const GgufFile& file) {
     return invalid("{}: key '{}': a mixture of experts under the llama architecture is not supported",
                    file.path().string(), key("expert_count"));
   const int64_t heads = config["num_attention_heads"].get<int64_t>();
-  CADRE_TRY(config["num_key_value_heads"], file.integer_or(key("attention.head_count_kv"), heads, 1, kMaxSize));
+  CADRE_TRY(config["num_key_value_heads"],
+            file.integer_or(key("attention.head_count_kv"), heads, 1, kMaxSize));
   if (file.has(key("attention.key_length"))) {
     CADRE_TRY(config["head_dim"], file.integer(key("attention.key_length"), 1, kMaxSize));
   }
@@ -47,9 +44,10 @@ Result<Json> config(const GgufFile& file) {
                    key("rope.scaling.type"), scaling);
   }
   if (file.has_tensor("rope_freqs.weight"))
-    return invalid("{}: tensor 'rope_freqs.weight': Llama 3.1's frequency factors are read from Hugging Face "
-                   "directories only, not from GGUF files",
-                   file.path().string());
+    return invalid(
+        "{}: tensor 'rope_freqs.weight': Llama 3.1's frequency factors are read from Hugging Face "
+        "directories only, not from GGUF files",
+        file.path().string());
   return config;
 }
 

@@ -54,8 +54,8 @@ Result<int64_t> vocab_size(const GgufFile& file, std::string_view prefix) {
   if (file.has(key)) return file.integer(key, 1, kMaxSize);
   CADRE_TRY(const StoredTensor embedding, file.tensor("token_embd.weight"));
   if (embedding.shape.size() != 2)
-    return invalid("{}: tensor 'token_embd.weight': two dimensions expected, shape {} found", file.path().string(),
-                   to_string(embedding.shape));
+    return invalid("{}: tensor 'token_embd.weight': two dimensions expected, shape {} found",
+                   file.path().string(), to_string(embedding.shape));
   return embedding.shape[0];
 }
 

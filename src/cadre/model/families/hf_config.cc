@@ -4,7 +4,8 @@ namespace cadre::hf {
 namespace {
 
 /// A token id, or a list of them (eos_token_id may be either).
-Result<std::vector<int32_t>> read_token_ids(const JsonFields& fields, std::string_view key, int64_t vocab_size) {
+Result<std::vector<int32_t>> read_token_ids(const JsonFields& fields, std::string_view key,
+                                            int64_t vocab_size) {
   std::vector<int32_t> ids;
   const Json* value = fields.find(key);
   if (value == nullptr) return ids;
@@ -12,11 +13,12 @@ Result<std::vector<int32_t>> read_token_ids(const JsonFields& fields, std::strin
   for (const Json& item : list) {
     if (!item.is_number_integer())
       return fields.error(key, "expected a token id or a list of token ids, found " + describe_json(item));
-    const bool fits = item.is_number_unsigned() ? item.get<uint64_t>() < static_cast<uint64_t>(vocab_size)
-                                                : item.get<int64_t>() >= 0 && item.get<int64_t>() < vocab_size;
+    const bool fits = item.is_number_unsigned()
+                          ? item.get<uint64_t>() < static_cast<uint64_t>(vocab_size)
+                          : item.get<int64_t>() >= 0 && item.get<int64_t>() < vocab_size;
     if (!fits)
-      return fields.error(key, fmt::format("expected ids from 0 to vocab_size - 1 = {}, found {}", vocab_size - 1,
-                                           describe_json(item)));
+      return fields.error(key, fmt::format("expected ids from 0 to vocab_size - 1 = {}, found {}",
+                                           vocab_size - 1, describe_json(item)));
     ids.push_back(item.get<int32_t>());
   }
   return ids;
@@ -26,14 +28,17 @@ Status read_quantization(const JsonFields& fields, ModelConfig& config) {
   CADRE_TRY(const std::optional<JsonFields> quantization, fields.object("quantization_config"));
   if (!quantization) return {};
   CADRE_TRY(const std::string method, quantization->string("quant_method"));
-  if (method != "fp8") return quantization->error("quant_method", fmt::format("expected \"fp8\", found \"{}\"", method));
+  if (method != "fp8")
+    return quantization->error("quant_method", fmt::format("expected \"fp8\", found \"{}\"", method));
   CADRE_TRY(const std::string format, quantization->string_or("fmt", "e4m3"));
-  if (format != "e4m3") return quantization->error("fmt", fmt::format("expected \"e4m3\", found \"{}\"", format));
+  if (format != "e4m3")
+    return quantization->error("fmt", fmt::format("expected \"e4m3\", found \"{}\"", format));
   const Json* block = quantization->find("weight_block_size");
   const auto is_size = [](const Json& item) {
     return item.is_number_integer() && item.get<int64_t>() >= 1 && item.get<int64_t>() <= kMaxCount;
   };
-  if (block == nullptr || !block->is_array() || block->size() != 2 || !is_size((*block)[0]) || !is_size((*block)[1]))
+  if (block == nullptr || !block->is_array() || block->size() != 2 || !is_size((*block)[0]) ||
+      !is_size((*block)[1]))
     return quantization->error("weight_block_size",
                                fmt::format("expected two positive integers, found {}",
                                            block == nullptr ? "nothing" : dump_json(*block)));
@@ -51,8 +56,10 @@ Result<double> positive(const JsonFields& fields, std::string_view key, double f
 Result<RopeConfig::Yarn> read_yarn(const JsonFields& fields) {
   RopeConfig::Yarn yarn;
   CADRE_TRY(yarn.factor, fields.number("factor"));
-  if (!(yarn.factor >= 1)) return fields.error("factor", fmt::format("expected at least 1, found {}", yarn.factor));
-  CADRE_TRY(yarn.original_max_position_embeddings, positive(fields, "original_max_position_embeddings", 4096));
+  if (!(yarn.factor >= 1))
+    return fields.error("factor", fmt::format("expected at least 1, found {}", yarn.factor));
+  CADRE_TRY(yarn.original_max_position_embeddings,
+            positive(fields, "original_max_position_embeddings", 4096));
   CADRE_TRY(yarn.beta_fast, positive(fields, "beta_fast", 32));
   CADRE_TRY(yarn.beta_slow, positive(fields, "beta_slow", 1));
   CADRE_TRY(yarn.mscale, fields.number_or("mscale", 1));
@@ -67,7 +74,8 @@ Result<RopeConfig::Llama3> read_llama3(const JsonFields& fields) {
   CADRE_TRY(llama.high_freq_factor, positive(fields, "high_freq_factor", 4));
   if (llama.high_freq_factor <= llama.low_freq_factor)
     return fields.error("high_freq_factor", "expected more than low_freq_factor");
-  CADRE_TRY(llama.original_max_position_embeddings, positive(fields, "original_max_position_embeddings", 8192));
+  CADRE_TRY(llama.original_max_position_embeddings,
+            positive(fields, "original_max_position_embeddings", 8192));
   return llama;
 }
 
@@ -103,7 +111,8 @@ Result<RopeConfig> read_rope(const JsonFields& fields, int64_t dim, bool interle
   CADRE_TRY(const std::optional<JsonFields> scaling, fields.object(key));
   const bool theta_inside = scaling && scaling->has("rope_theta");
   CADRE_TRY(rope.theta, positive(theta_inside ? *scaling : fields, "rope_theta", 10000));
-  if (rope.theta <= 1) return fields.error("rope_theta", fmt::format("expected more than 1, found {}", rope.theta));
+  if (rope.theta <= 1)
+    return fields.error("rope_theta", fmt::format("expected more than 1, found {}", rope.theta));
   if (!scaling) return rope;
   const std::string_view type_key = scaling->has("rope_type") ? "rope_type" : "type";
   CADRE_TRY(const std::string type, scaling->string_or(type_key, "default"));
@@ -116,8 +125,9 @@ Result<RopeConfig> read_rope(const JsonFields& fields, int64_t dim, bool interle
     CADRE_TRY(const double factor, positive(*scaling, "factor", 1));
     rope.scaling = RopeConfig::Linear{factor};
   } else {
-    return scaling->error(type_key,
-                          fmt::format("expected \"default\", \"yarn\", \"llama3\" or \"linear\", found \"{}\"", type));
+    return scaling->error(
+        type_key,
+        fmt::format("expected \"default\", \"yarn\", \"llama3\" or \"linear\", found \"{}\"", type));
   }
   return rope;
 }

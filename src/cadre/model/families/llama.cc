@@ -13,8 +13,9 @@ Result<ModelConfig> read_config(const JsonFields& fields) {
   CADRE_TRY(gqa.num_key_value_heads,
             fields.integer_or("num_key_value_heads", gqa.num_attention_heads, 1, gqa.num_attention_heads));
   if (gqa.num_attention_heads % gqa.num_key_value_heads != 0)
-    return fields.error("num_key_value_heads", fmt::format("expected a divisor of num_attention_heads = {}, found {}",
-                                                           gqa.num_attention_heads, gqa.num_key_value_heads));
+    return fields.error("num_key_value_heads",
+                        fmt::format("expected a divisor of num_attention_heads = {}, found {}",
+                                    gqa.num_attention_heads, gqa.num_key_value_heads));
   if (!fields.has("head_dim") && config.hidden_size % gqa.num_attention_heads != 0)
     return fields.error("num_attention_heads",
                         fmt::format("expected a divisor of hidden_size = {} (or head_dim), found {}",
@@ -35,18 +36,28 @@ void visit_weights(Transformer& model, WeightVisitor visit) {
   const ModelConfig& config = model.config;
   const int64_t d = config.hidden_size;
   const int64_t f = config.intermediate_size;
-  visit({.name = "model.embed_tokens.weight", .shape = {config.vocab_size, d}, .role = WeightRole::kEmbedding, .matrix = &model.embedding});
+  visit({.name = "model.embed_tokens.weight",
+         .shape = {config.vocab_size, d},
+         .role = WeightRole::kEmbedding,
+         .matrix = &model.embedding});
   for (size_t layer = 0; layer < model.blocks.size(); ++layer) {
     Block& block = model.blocks[layer];
     auto& attention = std::get<Gqa>(block.attention);
     auto& ffn = std::get<SwigluFfn>(block.ffn);
     const int64_t q_width = attention.c.num_attention_heads * attention.c.head_dim;
     const int64_t kv_width = attention.c.num_key_value_heads * attention.c.head_dim;
-    const auto matrix = [&](std::string_view name, int64_t rows, int64_t cols, WeightRole role, Weight& weight) {
-      visit({.name = fmt::format("model.layers.{}.{}.weight", layer, name), .shape = {rows, cols}, .role = role, .matrix = &weight});
+    const auto matrix = [&](std::string_view name, int64_t rows, int64_t cols, WeightRole role,
+                            Weight& weight) {
+      visit({.name = fmt::format("model.layers.{}.{}.weight", layer, name),
+             .shape = {rows, cols},
+             .role = role,
+             .matrix = &weight});
     };
     const auto norm = [&](std::string_view name, VectorWeight& gain) {
-      visit({.name = fmt::format("model.layers.{}.{}.weight", layer, name), .shape = {d}, .role = WeightRole::kNorm, .vector = &gain});
+      visit({.name = fmt::format("model.layers.{}.{}.weight", layer, name),
+             .shape = {d},
+             .role = WeightRole::kNorm,
+             .vector = &gain});
     };
     norm("input_layernorm", block.attention_norm);
     matrix("self_attn.q_proj", q_width, d, WeightRole::kAttention, attention.q_proj);
@@ -60,7 +71,10 @@ void visit_weights(Transformer& model, WeightVisitor visit) {
   }
   visit({.name = "model.norm.weight", .shape = {d}, .role = WeightRole::kNorm, .vector = &model.final_norm});
   if (!config.tie_word_embeddings)
-    visit({.name = "lm_head.weight", .shape = {config.vocab_size, d}, .role = WeightRole::kHead, .matrix = &model.head});
+    visit({.name = "lm_head.weight",
+           .shape = {config.vocab_size, d},
+           .role = WeightRole::kHead,
+           .matrix = &model.head});
 }
 
 }  // namespace cadre::llama

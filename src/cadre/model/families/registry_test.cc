@@ -55,9 +55,10 @@ TEST(ReadModelConfig, ReadsLlamaWithSeveralEndTokens) {
 }
 
 TEST(ReadModelConfig, EveryRequiredFieldIsNamedWhenItIsMissingOrOfTheWrongType) {
-  for (const char* field : {"vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
-                            "kv_lora_rank", "qk_nope_head_dim", "qk_rope_head_dim", "v_head_dim", "model_type",
-                            "num_experts_per_tok", "moe_intermediate_size", "max_position_embeddings"}) {
+  for (const char* field :
+       {"vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
+        "kv_lora_rank", "qk_nope_head_dim", "qk_rope_head_dim", "v_head_dim", "model_type",
+        "num_experts_per_tok", "moe_intermediate_size", "max_position_embeddings"}) {
     Json missing = valid_v3();
     missing.erase(field);
     Json wrong = valid_v3();
@@ -65,7 +66,8 @@ TEST(ReadModelConfig, EveryRequiredFieldIsNamedWhenItIsMissingOrOfTheWrongType) 
     for (const Json& json : {missing, wrong}) {
       const auto config = read_model_config(json, "dir/config.json");
       ASSERT_FALSE(config.has_value()) << field;
-      EXPECT_NE(config.error().message.find(fmt::format("dir/config.json: field '{}'", field)), std::string::npos)
+      EXPECT_NE(config.error().message.find(fmt::format("dir/config.json: field '{}'", field)),
+                std::string::npos)
           << config.error().message;
     }
   }
@@ -105,7 +107,8 @@ TEST(ReadModelConfig, ContradictionsNameTheField) {
     json[c.field] = c.value;
     const auto config = read_model_config(json, "c");
     ASSERT_FALSE(config.has_value()) << c.field;
-    EXPECT_NE(config.error().message.find(fmt::format("field '{}'", c.named)), std::string::npos) << config.error().message;
+    EXPECT_NE(config.error().message.find(fmt::format("field '{}'", c.named)), std::string::npos)
+        << config.error().message;
   }
 }
 

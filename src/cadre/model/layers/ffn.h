@@ -1,5 +1,6 @@
 #pragma once
-/// The SwiGLU feed-forward network (Shazeer 2020): down (silu(gate x) * (up x)). Dense FFNs and shared experts.
+/// The SwiGLU feed-forward network (Shazeer 2020): down (silu(gate x) * (up x)). Dense FFNs and shared
+/// experts.
 
 #include "cadre/model/weights.h"
 #include "cadre/ops/ops.h"

@@ -36,10 +36,11 @@ Tensor Mla::forward(Context& ctx, const Tensor& x, const Batch& batch, LayerCach
 }
 
 Tensor Mla::queries(Context& ctx, const Tensor& x, const Batch& batch) const {
-  const Tensor flat = c.q_lora_rank == 0
-                          ? ops::matmul(ctx, x, q_proj)
-                          : ops::matmul(ctx, ops::rms_norm(ctx, ops::matmul(ctx, x, q_a_proj), q_a_norm, rms_norm_eps),
-                                        q_b_proj);
+  const Tensor flat =
+      c.q_lora_rank == 0
+          ? ops::matmul(ctx, x, q_proj)
+          : ops::matmul(ctx, ops::rms_norm(ctx, ops::matmul(ctx, x, q_a_proj), q_a_norm, rms_norm_eps),
+                        q_b_proj);
   const Tensor q = flat.split_heads(c.num_attention_heads);  // [T, H, nope + rope]
   const Tensor q_pe = q.slice_width(c.qk_nope_head_dim, c.qk_rope_head_dim);
   ops::rope_in_place(ctx, q_pe, batch.cosine, batch.sine, rope_interleaved);
@@ -63,18 +64,16 @@ Tensor Mla::attend_absorbed(Context& ctx, const Tensor& q, const KvStream& laten
   if (c.split_kv_b) {
     ops::head_matmul(ctx, q_nope, k_b_proj, 0, c.kv_lora_rank, /*transposed=*/false, q_absorbed);
   } else {
-    ops::head_matmul(ctx, q_nope, kv_b_proj, 0, c.qk_nope_head_dim + c.v_head_dim, /*transposed=*/true, q_absorbed);
+    ops::head_matmul(ctx, q_nope, kv_b_proj, 0, c.qk_nope_head_dim + c.v_head_dim, /*transposed=*/true,
+                     q_absorbed);
   }
   ops::copy(ctx, q.slice_width(c.qk_nope_head_dim, c.qk_rope_head_dim),
             q_latent.slice_width(c.kv_lora_rank, c.qk_rope_head_dim));
 
-  const Tensor o_latent = ops::attend(ctx,
-                                      {.q = q_latent,
-                                       .keys = latent,
-                                       .values = latent,
-                                       .scale = c.softmax_scale,
-                                       .sequences = sequences},
-                                      c.kv_lora_rank);  // [T, H, kv_lora]
+  const Tensor o_latent = ops::attend(
+      ctx,
+      {.q = q_latent, .keys = latent, .values = latent, .scale = c.softmax_scale, .sequences = sequences},
+      c.kv_lora_rank);  // [T, H, kv_lora]
   const Tensor o = ctx.allocate(q.rows, heads, c.v_head_dim);
   expand_values(ctx, o_latent, 0, o);
   return o.merge_heads();
@@ -92,7 +91,8 @@ void Mla::expand_values(Context& ctx, const Tensor& x, int64_t first_head, const
 
 bool Mla::explicit_is_cheaper(const SequenceRows& sequence) const {
   // Multiply-adds per head. Absorbed: moving queries in and outputs out of the latent space, and scores and
-  // values of latent width. Explicit: expanding every key and value once, then scores and values of head width.
+  // values of latent width. Explicit: expanding every key and value once, then scores and values of head
+  // width.
   const auto rows = static_cast<double>(sequence.rows);
   const double keys = static_cast<double>(sequence.first_position) + rows;
   const double pairs = rows * (keys - rows / 2);
@@ -116,8 +116,10 @@ void Mla::attend_explicit(Context& ctx, const Tensor& q, const KvStream& latent,
   SequenceRows rows = sequence;
   rows.pages = page_table;
 
-  const int64_t bytes_per_head = keys * (c.qk_head_dim() + c.v_head_dim) * static_cast<int64_t>(sizeof(float));
-  const int64_t heads_at_once = std::clamp<int64_t>(kExplicitScratchBytes / bytes_per_head, 1, c.num_attention_heads);
+  const int64_t bytes_per_head =
+      keys * (c.qk_head_dim() + c.v_head_dim) * static_cast<int64_t>(sizeof(float));
+  const int64_t heads_at_once =
+      std::clamp<int64_t>(kExplicitScratchBytes / bytes_per_head, 1, c.num_attention_heads);
   for (int64_t first = 0; first < c.num_attention_heads; first += heads_at_once) {
     const ArenaScope scratch(ctx.arena);
     const int64_t heads = std::min(heads_at_once, c.num_attention_heads - first);
@@ -128,7 +130,8 @@ void Mla::attend_explicit(Context& ctx, const Tensor& q, const KvStream& latent,
     const Tensor shared_pe{k_pe.data, keys, heads, k_pe.width, k_pe.row_stride, 0};
     const Tensor k_nope = k.slice_width(0, c.qk_nope_head_dim);
     if (c.split_kv_b) {
-      ops::head_matmul(ctx, shared, k_b_proj, first * c.kv_lora_rank, c.kv_lora_rank, /*transposed=*/true, k_nope);
+      ops::head_matmul(ctx, shared, k_b_proj, first * c.kv_lora_rank, c.kv_lora_rank, /*transposed=*/true,
+                       k_nope);
     } else {
       const int64_t head_rows = c.qk_nope_head_dim + c.v_head_dim;
       ops::head_matmul(ctx, shared, kv_b_proj, first * head_rows, head_rows, /*transposed=*/false, k_nope);

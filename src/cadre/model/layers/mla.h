@@ -22,14 +22,14 @@ struct Mla {
   float rms_norm_eps = 1e-6f;
   bool rope_interleaved = true;
 
-  Weight q_proj;                 ///< [H * qk, d] without q_lora
-  Weight q_a_proj, q_b_proj;     ///< [q_lora, d], [H * qk, q_lora]
+  Weight q_proj;              ///< [H * qk, d] without q_lora
+  Weight q_a_proj, q_b_proj;  ///< [q_lora, d], [H * qk, q_lora]
   VectorWeight q_a_norm;
-  Weight kv_a_proj;              ///< [kv_lora + rope, d]
+  Weight kv_a_proj;  ///< [kv_lora + rope, d]
   VectorWeight kv_a_norm;
-  Weight kv_b_proj;              ///< [H * (nope + v), kv_lora]: per head W_uk then W_uv
-  Weight k_b_proj, v_b_proj;     ///< instead, if split: [H * kv_lora, nope] (W_uk transposed), [H * v, kv_lora]
-  Weight o_proj;                 ///< [d, H * v]
+  Weight kv_b_proj;           ///< [H * (nope + v), kv_lora]: per head W_uk then W_uv
+  Weight k_b_proj, v_b_proj;  ///< instead, if split: [H * kv_lora, nope] (W_uk transposed), [H * v, kv_lora]
+  Weight o_proj;              ///< [d, H * v]
 
   std::vector<CacheStream> cache_streams() const { return {{.name = "latent", .width = c.latent_dim()}}; }
 

@@ -8,8 +8,8 @@
 #include <span>
 #include <vector>
 
-#include "cadre/model/routing_plan.h"
 #include "cadre/model/layers/ffn.h"
+#include "cadre/model/routing_plan.h"
 
 namespace cadre {
 
