@@ -7,7 +7,8 @@ namespace {
 /// Sharing out tasks that do nothing: what every operation pays.
 void barrier(benchmark::State& state) {
   ThreadPool pool(bench_threads());
-  for (auto _ : state) pool.run(4 * pool.size(), [](int64_t task, int) { benchmark::DoNotOptimize(task); });
+  for (auto _ : state)
+    pool.run(int64_t{4} * pool.size(), [](int64_t task, int) { benchmark::DoNotOptimize(task); });
 }
 
 void rms_norm(benchmark::State& state, int64_t rows) {

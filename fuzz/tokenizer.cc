@@ -16,6 +16,7 @@ using cadre::Tokenizer;
 /// All bytes, some merges and added tokens; one pre-tokenizer by name.
 Tokenizer built_in(std::string_view pre_tokenizer) {
   std::vector<std::string> tokens;
+  tokens.reserve(256);
   for (int byte = 0; byte < 256; ++byte) {
     tokens.emplace_back(cadre::alphabet_character(static_cast<uint8_t>(byte)));
   }

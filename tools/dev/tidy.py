@@ -1,5 +1,8 @@
 #!/usr/bin/env python3
-"""Runs clang-tidy over every source of a build folder's compile_commands.json.
+"""Runs clang-tidy over the program's sources in a build folder's compile_commands.json.
+
+Tests, fuzz targets and benchmarks are left to the compilers' warnings: checking them would take longer than
+running them.
 
 What was clean once is not checked again until something that can change the verdict does: the source, a
 header of ours that it includes (directly or not), its compile command, .clang-tidy, or clang-tidy itself.
@@ -50,7 +53,8 @@ def read_commands(build):
     commands = {}
     for entry in json.loads((build / "compile_commands.json").read_text()):
         path = pathlib.Path(entry["directory"], entry["file"]).resolve()
-        if path.suffix == ".cc" and ROOT in path.parents and path.is_file():
+        program = ROOT / "src" in path.parents and not path.name.endswith("_test.cc")
+        if path.suffix == ".cc" and program and path.is_file():
             commands.setdefault(path, entry["command"])
     return commands
 

@@ -243,8 +243,8 @@ class Translator {
 
 Result<std::string> pcre2_from_oniguruma(std::string_view pattern) {
   if (!is_valid_utf8(pattern)) return invalid("the pattern is not valid UTF-8");
-  // From each blank of a long run this would read on to the run's end, in vain: n^2 steps. What matches at
-  // the run's start is the same.
+  // Where PCRE2 has no JIT, this would read on to the end of a long run from each of its blanks, in vain: n^2
+  // steps. What matches at the run's start is the same.
   if (pattern == "\\s+$") return "(?<!\\s)\\s+$";
   return Translator(pattern).run();
 }

@@ -51,8 +51,9 @@ class Regex {
   };
 
   /// The first match that begins at or after `from`. `subject` must be valid UTF-8 and `from` the start of a
-  /// character (or the end). A search that PCRE2 gives up (step, heap or stack limit, which only patterns
-  /// with nested repetition reach) counts as "no match": the rest of the subject is then not cut any further.
+  /// character (or the end). A search that PCRE2 gives up counts as "no match", so that the rest of the
+  /// subject is not cut any further: always the same with one build of PCRE2. Only patterns with nested
+  /// repetition reach its step and stack limits.
   std::optional<Match> find(std::string_view subject, size_t from, RegexWorkspace& workspace) const;
 
  private:

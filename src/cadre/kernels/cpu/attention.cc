@@ -236,14 +236,18 @@ void list_tasks(const Attend& args, const SequenceRows& sequence, int64_t most,
 
 void attend(CpuContext& ctx, const Attend& args) {
   if (args.q.heads == 0) return;
-  int64_t queries = 0;
-  for (const SequenceRows& sequence : args.sequences) queries += sequence.rows * args.q.heads;
+  int64_t queries = 0, multiply_adds = 0;
+  for (const SequenceRows& sequence : args.sequences) {
+    queries += sequence.rows * args.q.heads;
+    multiply_adds += sequence.rows * args.q.heads * (sequence.first_position + sequence.rows) *
+                     (args.q.width + args.out.width);
+  }
   const int64_t share = std::clamp<int64_t>(ceil_div(queries, ctx.pool.size()), 1, kQueriesPerTask);
   std::vector<AttendTask>& tasks = ctx.attend_tasks;
   tasks.clear();
   for (const SequenceRows& sequence : args.sequences)
     if (sequence.rows > 0) list_tasks(args, sequence, share, tasks);
-  ctx.pool.run(static_cast<int64_t>(tasks.size()), [&](int64_t task, int worker) {
+  ctx.run(static_cast<int64_t>(tasks.size()), multiply_adds, [&](int64_t task, int worker) {
     TaskAttention(ctx.table, args, tasks[static_cast<size_t>(task)], ctx.worker(worker)).run();
   });
 }

@@ -76,6 +76,14 @@ struct CpuContext {
 
   explicit CpuContext(int threads) : pool(threads), workers(static_cast<size_t>(pool.size())) {}
   Worker& worker(int index) { return workers[static_cast<size_t>(index)]; }
+
+  /// Shares out tasks of `multiply_adds` in all; too few of them are done here, in the same pieces.
+  void run(int64_t tasks, int64_t multiply_adds, FunctionRef<void(int64_t task, int worker)> body) {
+    // Reading 32 K bf16 weights takes one thread about 4 microseconds, as long as another needs to join in.
+    constexpr int64_t kAlone = 32 * 1024;
+    if (multiply_adds >= kAlone) return pool.run(tasks, body);
+    for (int64_t task = 0; task < tasks; ++task) body(task, 0);
+  }
 };
 
 inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }

@@ -47,7 +47,7 @@ void matmul(CpuContext& ctx, const Matmul& args) {
   const Cut pieces = cut(ctx, x.rows, w);
   const int64_t panels = ceil_div(w.rows, pieces.panel);
   const int64_t blocks = ceil_div(x.rows, pieces.row_block);
-  ctx.pool.run(panels * blocks, [&](int64_t task, int worker) {
+  ctx.run(panels * blocks, x.rows * w.rows * w.cols, [&](int64_t task, int worker) {
     const int64_t first = task / blocks * pieces.panel;
     const int64_t row = task % blocks * pieces.row_block;
     panel_product(ctx.table,
@@ -111,7 +111,7 @@ void head_matmul(CpuContext& ctx, const HeadMatmul& args) {
   if (args.x.rows == 0 || args.x.heads == 0) return;
   const Tensor x = product_input(ctx, args.x, args.compute);
   const int64_t blocks = ceil_div(x.rows, kHeadRowBlock);
-  ctx.pool.run(x.heads * blocks, [&](int64_t task, int worker) {
+  ctx.run(x.heads * blocks, x.rows * x.heads * x.width * args.y.width, [&](int64_t task, int worker) {
     const int64_t head = task / blocks;
     const int64_t row = task % blocks * kHeadRowBlock;
     const int64_t rows = std::min(kHeadRowBlock, x.rows - row);

@@ -106,13 +106,14 @@ void combine(CpuContext& ctx, const ExpertFfn& args) {
 
 void expert_ffn(CpuContext& ctx, const ExpertFfn& args) {
   const Tensor x = product_input(ctx, args.x, args.compute);
+  const int64_t multiply_adds = static_cast<int64_t>(args.rows.size()) * args.y.width * args.hidden.width;
   std::vector<ExpertTask>& tasks = ctx.expert_tasks;
   list_tasks(args, args.hidden.width, tasks);
-  ctx.pool.run(static_cast<int64_t>(tasks.size()), [&](int64_t task, int worker) {
+  ctx.run(static_cast<int64_t>(tasks.size()), multiply_adds, [&](int64_t task, int worker) {
     hidden_panel(ctx, args, x, tasks[static_cast<size_t>(task)], ctx.worker(worker));
   });
   list_tasks(args, args.y.width, tasks);
-  ctx.pool.run(static_cast<int64_t>(tasks.size()), [&](int64_t task, int worker) {
+  ctx.run(static_cast<int64_t>(tasks.size()), multiply_adds, [&](int64_t task, int worker) {
     output_panel(ctx, args, tasks[static_cast<size_t>(task)], ctx.worker(worker));
   });
   combine(ctx, args);
