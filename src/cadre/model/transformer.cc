@@ -58,7 +58,7 @@ Transformer Transformer::layout(const ModelConfig& config) {
       Gqa attention;
       attention.c = std::get<GqaConfig>(config.attention);
       attention.rope_interleaved = config.rope.interleaved;
-      block.attention = std::move(attention);
+      block.attention = attention;
     }
     if (config.is_moe_layer(layer)) {
       Moe moe;

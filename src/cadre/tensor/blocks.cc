@@ -54,20 +54,20 @@ void unpack_q4_k_scale(const uint8_t* s, int j, float& scale, float& minimum) {
 void decode_q4_k(const BlockQ4_K& block, float* out) {
   const float d = f16_to_f32(block.d);
   const float dmin = f16_to_f32(block.dmin);
-  for (int j = 0; j < 8; ++j) {
+  for (int64_t j = 0; j < 8; ++j) {
     float scale = 0, minimum = 0;
-    unpack_q4_k_scale(block.scales, j, scale, minimum);
+    unpack_q4_k_scale(block.scales, static_cast<int>(j), scale, minimum);
     const float step = d * scale;
     const float offset = dmin * minimum;
     const uint8_t* q = block.q + 32 * (j / 2);
-    const int shift = 4 * (j % 2);
+    const int shift = 4 * static_cast<int>(j % 2);
     for (int l = 0; l < 32; ++l) out[32 * j + l] = step * static_cast<float>((q[l] >> shift) & 15) - offset;
   }
 }
 
 void decode_q6_k(const BlockQ6_K& block, float* out) {
   const float d = f16_to_f32(block.d);
-  for (int half = 0; half < 2; ++half) {
+  for (int64_t half = 0; half < 2; ++half) {
     const uint8_t* ql = block.ql + 64 * half;
     const uint8_t* qh = block.qh + 32 * half;
     const int8_t* scales = block.scales + 8 * half;

@@ -149,10 +149,11 @@ Result<CallArguments> Interpreter::eval_arguments(const Arguments& arguments) {
   CADRE_CHECK_OK(runtime_.charge(named.dict().size() * (1 + result.named.size())));
   for (const auto& [key, value] : named.dict().entries()) {
     if (!key.is_string()) return invalid("names of arguments must be strings, not {}", key.type_name());
+    const auto name = key.text();
     const bool twice = std::any_of(result.named.begin(), result.named.end(),
-                                   [&](const auto& entry) { return entry.first == key.text(); });
-    if (twice) return invalid("argument '{}' is given twice", key.text());
-    result.named.emplace_back(key.text(), value);
+                                   [&](const auto& entry) { return entry.first == name; });
+    if (twice) return invalid("argument '{}' is given twice", name);
+    result.named.emplace_back(name, value);
   }
   return result;
 }

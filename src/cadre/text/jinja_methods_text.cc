@@ -125,7 +125,8 @@ Result<Value> find_method_of(Runtime& runtime, const Value& self, const Bound& a
   CADRE_TRY(const Window part, window(runtime, self.text(), arguments, 1));
   const size_t found = from_right ? part.text.rfind(wanted) : part.text.find(wanted);
   if (found != std::string_view::npos && part.valid)
-    return Value::integer(static_cast<Int>(part.start + text_length(part.text.substr(0, found))));
+    return Value::integer(static_cast<Int>(part.start) +
+                          static_cast<Int>(text_length(part.text.substr(0, found))));
   if (required) return invalid("substring not found");
   return Value::integer(-1);
 }
@@ -134,8 +135,8 @@ Result<Value> count(Runtime& runtime, const Value& self, const Bound& arguments)
   CADRE_TRY(const std::string_view wanted, arguments.text(0));
   CADRE_TRY(const Window part, window(runtime, self.text(), arguments, 1));
   if (!part.valid) return Value::integer(0);
-  if (wanted.empty()) return Value::integer(static_cast<Int>(text_length(part.text) + 1));
-  return Value::integer(static_cast<Int>(split(part.text, wanted, -1).size() - 1));
+  if (wanted.empty()) return Value::integer(static_cast<Int>(text_length(part.text)) + 1);
+  return Value::integer(static_cast<Int>(split(part.text, wanted, -1).size()) - 1);
 }
 
 Result<Value> replace(Runtime& runtime, const Value& self, const Bound& arguments) {

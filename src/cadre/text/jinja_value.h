@@ -19,7 +19,7 @@
 namespace cadre::jinja {
 
 /// Python's int, as far as we go: literals, JSON and results of arithmetic on 64-bit operands.
-__extension__ typedef __int128 Int;
+__extension__ typedef __int128 Int;  // NOLINT(modernize-use-using): __extension__ needs it
 
 class Value;
 struct Sequence;
