@@ -12,8 +12,8 @@ namespace {
 // runaway pattern within a second; the heap and stack limits are only there to bound memory.
 constexpr uint32_t kMatchLimit = 10'000'000;
 constexpr uint32_t kHeapLimitKib = 64 * 1024;
-constexpr size_t kJitStackStart = 32 * 1024;
-constexpr size_t kJitStackLimit = 1024 * 1024;
+constexpr size_t kJitStackStart = size_t{32} * 1024;
+constexpr size_t kJitStackLimit = size_t{1024} * 1024;
 
 }  // namespace
 

@@ -62,6 +62,7 @@ TEST(PreTokenizer, StagesSeeOnlyTheirPiece) {
 TEST(PreTokenizer, EmptyMatchesCutWithoutAPiece) {
   EXPECT_EQ(pieces(PreTokenizer({stage("(?=b)")}), "abab\u00E9b"), "a|ba|b\u00E9|b");
   EXPECT_EQ(pieces(PreTokenizer({stage("x*")}), "axxb"), "a|xx|b");
+  EXPECT_EQ(pieces(PreTokenizer({stage("(?=.)")}), "\u00E9\u4E2Db"), "\u00E9|\u4E2D|b");
 }
 
 TEST(PreTokenizer, PrefixSpace) {

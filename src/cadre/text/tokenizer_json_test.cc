@@ -189,6 +189,9 @@ TEST(TokenizerJson, BadMerges) {
   EXPECT_EQ(
       with(Json::array({"ab"})),
       "tokenizer.json: field 'model.merges[0]': expected two tokens with a blank between, found \"ab\"");
+  EXPECT_EQ(
+      with(Json::array({"a b c"})),
+      "tokenizer.json: field 'model.merges[0]': expected two tokens with a blank between, found \"a b c\"");
   EXPECT_EQ(with(Json::array({Json::array({"a"})})),
             "tokenizer.json: field 'model.merges[0]': expected two tokens, found 1");
   EXPECT_EQ(with(Json::array({Json::array({"a", 1})})),
@@ -229,6 +232,17 @@ TEST(TokenizerJson, BytesThatUtf8NeverHasMayBeAbsent) {
   EXPECT_TRUE(tokenizer->encode("õ \xFF").has_value());
   EXPECT_EQ(tokenizer->encode("ab\xF5").error().message,
             "the text holds the byte 0xF5, for which this vocabulary has no token (it occurs in no UTF-8)");
+}
+
+TEST(TokenizerJson, AnAddedTokenIsNotTheTokenOfAByte) {
+  // As in deepseek-coder, whose added tokens hold the characters of the bytes that it lacks.
+  Json json = small_tokenizer_json();
+  json["model"]["vocab"].erase("\u00F5");
+  json["added_tokens"] = Json::array({added_token(300, "\u00F5", false)});
+  const Tokenizer tokenizer = tokenizer_from(json).value();
+  EXPECT_EQ(tokenizer.encode("\u00F5"), (Ids{300}));
+  EXPECT_EQ(tokenizer.token_bytes(300), "\u00F5");
+  EXPECT_FALSE(tokenizer.encode("\xF5").has_value());
 }
 
 TEST(TokenizerJson, BadAddedTokens) {
