@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "cadre/tensor/packed.h"
+
 namespace cadre {
 
 std::string shown(std::string_view name, size_t limit) {
@@ -40,7 +42,12 @@ Result<int64_t> stored_bytes(const Shape& shape, int64_t block_elements, int64_t
 
 Result<int64_t> stored_bytes(DType dtype, const Shape& shape) {
   const DTypeInfo& type = info(dtype);
-  return stored_bytes(shape, type.block_elements, type.block_bytes);
+  if (!is_packed(dtype)) return stored_bytes(shape, type.block_elements, type.block_bytes);
+  if (shape.size() != 2) return invalid("shape {}: a packed tensor has two dimensions", to_string(shape));
+  if (shape[0] > INT64_MAX - kPackedRows)
+    return invalid("shape {} has more elements than 63 bits can count", to_string(shape));
+  return stored_bytes({packed_blocks(shape[0]) * kPackedRows, shape[1]}, type.block_elements,
+                      type.block_bytes);
 }
 
 Status check_no_overlap(std::vector<Extent>& extents) {

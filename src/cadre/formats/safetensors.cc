@@ -1,10 +1,12 @@
 #include "cadre/formats/safetensors.h"
 
 #include <algorithm>
+#include <charconv>
 #include <cstring>
 #include <utility>
 
 #include "cadre/formats/json_events.h"
+#include "cadre/tensor/packed.h"
 
 namespace cadre {
 namespace {
@@ -165,6 +167,51 @@ Result<StoredTensor> check_tensor(const RawTensor& raw, std::span<const std::byt
   return tensor;
 }
 
+/// "q4 [1408, 2048]". The error lacks origin and name.
+Result<TensorSpec> parse_packed(std::string_view text) {
+  const auto malformed = [&] {
+    return invalid("expected a packed type and a shape as in \"q4 [1408, 2048]\", found \"{}\"", shown(text));
+  };
+  const size_t space = text.find(' ');
+  const auto type = dtype_from_name(text.substr(0, space));
+  if (!type || !is_packed(*type)) return malformed();
+  TensorSpec spec{.dtype = *type, .shape = {0, 0}};
+  const char* at = text.data() + space + 1;
+  const char* const end = text.data() + text.size();
+  const auto take = [&](char c) { return at != end && *at == c && (++at, true); };
+  const auto take_size = [&](int64_t& size) {
+    const auto [next, error] = std::from_chars(at, end, size);
+    at = next;
+    return error == std::errc() && size >= 0;
+  };
+  if (space == text.npos || !take('[') || !take_size(spec.shape[0]) || !take(',') || !take(' ') ||
+      !take_size(spec.shape[1]) || !take(']') || at != end)
+    return malformed();
+  return spec;
+}
+
+/// Gives the tensors that the metadata calls packed their type and shape. The error lacks the origin.
+Status name_packed(SafetensorsHeader& header) {
+  for (auto entry = header.metadata.lower_bound(std::string(kSafetensorsPacked));
+       entry != header.metadata.end() && entry->first.starts_with(kSafetensorsPacked); ++entry) {
+    const std::string_view name = std::string_view(entry->first).substr(kSafetensorsPacked.size());
+    const auto spec = parse_packed(entry->second);
+    if (!spec) return invalid("'__metadata__': key '{}': {}", shown(entry->first), spec.error().message);
+    const auto at =
+        std::lower_bound(header.tensors.begin(), header.tensors.end(), name,
+                         [](const NamedTensor& tensor, std::string_view n) { return tensor.name < n; });
+    if (at == header.tensors.end() || at->name != name)
+      return invalid("'__metadata__': key '{}': there is no such tensor", shown(entry->first));
+    CADRE_TRY(const int64_t bytes, stored_bytes(spec->dtype, spec->shape));
+    if (at->tensor.dtype != DType::kU8 || bytes != static_cast<int64_t>(at->tensor.bytes.size()))
+      return invalid("tensor '{}': {} takes {} bytes of U8, found {} of {}", shown(name), entry->second,
+                     bytes, at->tensor.bytes.size(), cadre::name(at->tensor.dtype));
+    at->tensor.dtype = spec->dtype;
+    at->tensor.shape = spec->shape;
+  }
+  return {};
+}
+
 /// Length of the JSON, checked against the file.
 Result<uint64_t> header_bytes(std::span<const std::byte> file, std::string_view origin) {
   if (file.size() < 8)
@@ -206,6 +253,8 @@ Result<SafetensorsHeader> parse_safetensors(std::span<const std::byte> file, std
     if (!raw.name.starts_with(kSafetensorsPadding)) header.tensors.push_back({raw.name, std::move(*tensor)});
   }
   if (const auto status = check_no_overlap(extents); !status)
+    return invalid("{}: {}", origin, status.error().message);
+  if (const auto status = name_packed(header); !status)
     return invalid("{}: {}", origin, status.error().message);
   return header;
 }

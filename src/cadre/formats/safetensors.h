@@ -22,6 +22,11 @@ namespace cadre {
 /// holes. The writer adds them and the reader does not list them.
 inline constexpr std::string_view kSafetensorsPadding = "cadre.padding.";
 
+/// A packed tensor (tensor/packed.h) is stored as U8 [blocks, bytes of a block], and the metadata entry of
+/// this prefix and its name says what it is: "q4 [1408, 2048]". It is read as a tensor of that type and
+/// shape.
+inline constexpr std::string_view kSafetensorsPacked = "cadre.packed:";
+
 struct SafetensorsHeader {
   std::vector<NamedTensor> tensors;  ///< by name; their bytes point into the file
   std::map<std::string, std::string> metadata;
@@ -48,7 +53,8 @@ class SafetensorsFile {
   int64_t tensor_bytes() const;
   /// Whether a tensor of this file begins at a multiple of its element's size in the data section.
   bool is_aligned(const StoredTensor& tensor) const {
-    return (tensor.bytes.data() - header_.data.data()) % info(tensor.dtype).block_bytes == 0;
+    return is_packed(tensor.dtype) ||
+           (tensor.bytes.data() - header_.data.data()) % info(tensor.dtype).block_bytes == 0;
   }
   const std::filesystem::path& path() const { return file_.path(); }
   /// The whole mapping, for prefetching.

@@ -142,6 +142,38 @@ TEST(Safetensors, RefusesMalformedTensors) {
   for (const Case& c : cases) expect_error(parse(fmt::format(R"({{"t":{{{}}}}})", c.json), 16), c.message);
 }
 
+TEST(Safetensors, ReadsPackedTensorsAsTheirTypeAndShape) {
+  // 17 rows are two blocks of 16; 32 columns of q4 take 288 bytes in each.
+  const auto packed = [](std::string_view meaning, std::string_view shape, size_t bytes) {
+    return parse(fmt::format(R"({{"__metadata__":{{"cadre.packed:t":"{}"}},)"
+                             R"("t":{{"dtype":"U8","shape":{},"data_offsets":[0,{}]}}}})",
+                             meaning, shape, bytes),
+                 bytes);
+  };
+  const auto header = packed("q4 [17, 32]", "[2,288]", 576);
+  ASSERT_TRUE(header) << header.error().message;
+  EXPECT_EQ(header->tensors[0].tensor.dtype, DType::kPackedQ4);
+  EXPECT_EQ(header->tensors[0].tensor.shape, (Shape{17, 32}));
+  EXPECT_EQ(header->tensors[0].tensor.bytes.size(), 576u);
+
+  for (const char* malformed :
+       {"", "q4", "q4 ", "q5 [17, 32]", "Q4_0 [17, 32]", "q4 [17]", "q4 [17, 32", "q4 [17, 32] ",
+        "q4 [-1, 32]", "q4 [17,32]", "q4 [1e1, 32]", "q4 [99999999999999999999, 32]"})
+    expect_error(packed(malformed, "[2,288]", 576),
+                 "key 'cadre.packed:t': expected a packed type and a shape");
+  expect_error(packed("q4 [17, 33]", "[2,288]", 576), "rows of 33 elements are not whole blocks of 32");
+  expect_error(packed("q4 [33, 32]", "[2,288]", 576),
+               "tensor 't': q4 [33, 32] takes 864 bytes of U8, found 576 of U8");
+  expect_error(packed("q4 [9223372036854775807, 32]", "[2,288]", 576),
+               "more elements than 63 bits can count");
+  expect_error(parse(R"({"__metadata__":{"cadre.packed:u":"q4 [17, 32]"}})", 0),
+               "key 'cadre.packed:u': there is no such tensor");
+  expect_error(parse(R"({"__metadata__":{"cadre.packed:t":"q2 [16, 32]"},)"
+                     R"("t":{"dtype":"F32","shape":[40],"data_offsets":[0,160]}})",
+                     160),
+               "tensor 't': q2 [16, 32] takes 160 bytes of U8, found 160 of F32");
+}
+
 TEST(Safetensors, RefusesTensorsThatShareBytesOrNames) {
   const std::string a = R"("a":{"dtype":"U8","shape":[6],"data_offsets":[0,6]})";
   expect_error(parse("{" + a + R"(,"b":{"dtype":"U8","shape":[4],"data_offsets":[4,8]}})", 8),

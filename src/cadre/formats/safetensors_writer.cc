@@ -5,6 +5,7 @@
 
 #include "cadre/base/check.h"
 #include "cadre/formats/safetensors.h"
+#include "cadre/tensor/packed.h"
 
 namespace cadre {
 namespace {
@@ -58,6 +59,15 @@ class HeaderText {
   std::string json_ = "{";
 };
 
+/// A packed matrix as the bytes of its blocks; others as they are.
+TensorSpec stored_spec(const TensorSpec& tensor) {
+  if (!is_packed(tensor.dtype) || tensor.shape.size() != 2 || tensor.shape[1] % kPackedGroup != 0)
+    return tensor;
+  return {tensor.name,
+          DType::kU8,
+          {packed_blocks(tensor.shape[0]), packed_block_bytes(tensor.dtype, tensor.shape[1])}};
+}
+
 bool is_power_of_two(int64_t value) { return value > 0 && (value & (value - 1)) == 0; }
 
 }  // namespace
@@ -75,7 +85,8 @@ Result<SafetensorsWriter> SafetensorsWriter::create(const std::filesystem::path&
   const auto place = [&](const TensorSpec& tensor) -> Status {
     if (tensor.name.starts_with(kSafetensorsPadding) || tensor.name == "__metadata__")
       return invalid("the name is reserved");
-    const DTypeInfo& type = info(tensor.dtype);
+    const TensorSpec stored = stored_spec(tensor);
+    const DTypeInfo& type = info(stored.dtype);
     if (type.block_elements != 1) return invalid("the format has no dtype {}", type.name);
     CADRE_TRY(const int64_t bytes, stored_bytes(tensor.dtype, tensor.shape));
     const int64_t begin = align_up(end, std::max(options.tensor_alignment, type.block_bytes));
@@ -85,9 +96,14 @@ Result<SafetensorsWriter> SafetensorsWriter::create(const std::filesystem::path&
     if (bytes > INT64_MAX / 2 - begin) return invalid("the file would be beyond 62 bits");
     end = begin + bytes;
     placed.push_back({tensor.name, begin, bytes});
-    return header.add_tensor(tensor.name, tensor.dtype, tensor.shape, begin, end);
+    return header.add_tensor(stored.name, stored.dtype, stored.shape, begin, end);
   };
-  auto status = header.add_metadata(options.metadata).and_then([&] { return check_names(tensors); });
+  std::map<std::string, std::string> metadata = options.metadata;
+  for (const TensorSpec& tensor : tensors)
+    if (is_packed(tensor.dtype))
+      metadata[fmt::format("{}{}", kSafetensorsPacked, tensor.name)] =
+          fmt::format("{} {}", name(tensor.dtype), to_string(tensor.shape));
+  auto status = header.add_metadata(metadata).and_then([&] { return check_names(tensors); });
   if (!status) return invalid("{}: {}", path.string(), status.error().message);
   for (const TensorSpec& tensor : tensors)
     if (status = place(tensor); !status)

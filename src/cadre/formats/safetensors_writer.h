@@ -27,7 +27,7 @@ struct SafetensorsOptions {
 /// Thread-compatible. Destroyed before `finish`, it leaves no file.
 class SafetensorsWriter {
  public:
-  /// Errors: kInvalid for a shape without a size, a block dtype (packed weights are stored as U8), a name
+  /// Errors: kInvalid for a shape without a size, a ggml block dtype, a name
   /// that is not UTF-8, given twice, or reserved; kTooLarge when the disk has no room for the file; kIo.
   static Result<SafetensorsWriter> create(const std::filesystem::path& path,
                                           const std::vector<TensorSpec>& tensors,

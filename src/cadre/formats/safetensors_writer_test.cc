@@ -152,5 +152,25 @@ TEST(SafetensorsWriterDeathTest, AbortsOnMistakesOfTheCaller) {
   EXPECT_DEATH((void)writer->write("c", testing::bytes_of("1")), "tensor 'c' after the last one");
 }
 
+TEST(SafetensorsWriter, PackedTensorsKeepTheirTypeAndShape) {
+  const testing::ScratchDirectory scratch;
+  const TensorSpec spec{"w", DType::kPackedQ3, {18, 64}};
+  const std::string data(static_cast<size_t>(stored_bytes(spec.dtype, spec.shape).value()), 'q');
+  EXPECT_EQ(data.size(), 2u * 16 * 28);
+  auto writer = SafetensorsWriter::create(scratch / "p.safetensors", {spec}, {{{"format", "pt"}}});
+  ASSERT_TRUE(writer) << writer.error().message;
+  ASSERT_TRUE(writer->write("w", testing::bytes_of(data)));
+  ASSERT_TRUE(writer->finish());
+  const auto file = SafetensorsFile::open(scratch / "p.safetensors");
+  ASSERT_TRUE(file) << file.error().message;
+  const StoredTensor* tensor = file->find("w");
+  ASSERT_NE(tensor, nullptr);
+  EXPECT_EQ(tensor->dtype, spec.dtype);
+  EXPECT_EQ(tensor->shape, spec.shape);
+  EXPECT_TRUE(std::ranges::equal(tensor->bytes, testing::bytes_of(data)));
+  testing::expect_error(SafetensorsWriter::create(scratch / "x", {{"w", DType::kPackedQ4, {16, 33}}}),
+                        "tensor 'w': shape [16, 33]: rows of 33 elements");
+}
+
 }  // namespace
 }  // namespace cadre

@@ -24,8 +24,14 @@
 
 namespace cadre {
 
-/// What the inputs of a matrix product are rounded to before it. Products and sums are f32 either way.
-enum class Compute : uint8_t { kF32, kBF16 };
+/// What the inputs of a matrix product are rounded to before it. Sums are f32 throughout.
+enum class Compute : uint8_t {
+  kF32,
+  kBF16,
+  /// With packed weights (tensor/packed.h): per row and group of 32 to integers of -127 to 127 times a scale,
+  /// the largest magnitude / 127. Products within a group are integers and exact. Other weights: as kF32.
+  kInt8,
+};
 
 /// y[t, o] = sum_k x[t, k] w[o, k].   x: [T, in], w: [out, in], y: [T, out]
 struct Matmul {

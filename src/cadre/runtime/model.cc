@@ -58,6 +58,9 @@ Status Model::bind(const WeightSlot& slot) {
     return invalid("{}: type {} cannot hold weights", checkpoint_.where(slot.name), name(stored->dtype));
   count_weight(size_, config(), slot, static_cast<int64_t>(stored->bytes.size()));
   if (slot.matrix != nullptr) return bind_matrix(slot, *stored);
+  if (is_packed(stored->dtype))
+    return invalid("{}: a plain type expected for a vector, {} found", checkpoint_.where(slot.name),
+                   name(stored->dtype));
   slot.vector->resize(static_cast<size_t>(element_count(slot.shape)));
   decode_row(stored->dtype, stored->bytes.data(), slot.vector->data(), element_count(slot.shape));
   return {};

@@ -70,14 +70,14 @@ struct StoredTensor {
   std::span<const std::byte> bytes;
 };
 
-/// A matrix [rows, cols] of weights, y = W x: row o makes output o. Plain, FP8 with block scales, or
-/// block-quantised. Points into a mapped file or a buffer that outlives it.
+/// A matrix [rows, cols] of weights, y = W x: row o makes output o. Plain, FP8 with block scales,
+/// block-quantised, or packed. Points into a mapped file or a buffer that outlives it.
 struct Weight {
   const std::byte* data = nullptr;
   DType dtype = DType::kF32;
   int64_t rows = 0;
   int64_t cols = 0;
-  int64_t row_bytes = 0;
+  int64_t row_bytes = 0;  ///< packed: a sixteenth of a block of 16 rows
   /// FP8: the value of element (r, c) is multiplied by scales[(r + row_offset) / block_rows][c / block_cols].
   const float* scales = nullptr;
   int64_t scale_stride = 0;  ///< scales in a row of blocks
@@ -86,10 +86,11 @@ struct Weight {
   int64_t row_offset = 0;
 
   bool empty() const { return data == nullptr; }
+  /// Where row r begins; packed: r is a multiple of 16.
   const std::byte* row(int64_t r) const { return data + r * row_bytes; }
   int64_t bytes() const { return rows * row_bytes; }
 
-  /// Rows [begin, begin + count) as a matrix of their own.
+  /// Rows [begin, begin + count) as a matrix of their own; packed: begin is a multiple of 16.
   Weight slice_rows(int64_t begin, int64_t count) const {
     CADRE_DCHECK(begin >= 0 && begin + count <= rows);
     Weight slice = *this;
