@@ -87,8 +87,8 @@ Result<SafetensorsWriter> SafetensorsWriter::create(const std::filesystem::path&
       return invalid("the name is reserved");
     const TensorSpec stored = stored_spec(tensor);
     const DTypeInfo& type = info(stored.dtype);
-    if (type.block_elements != 1) return invalid("the format has no dtype {}", type.name);
     CADRE_TRY(const int64_t bytes, stored_bytes(tensor.dtype, tensor.shape));
+    if (type.block_elements != 1) return invalid("the format has no dtype {}", type.name);
     const int64_t begin = align_up(end, std::max(options.tensor_alignment, type.block_bytes));
     if (begin > end)
       CADRE_CHECK_OK(header.add_tensor(fmt::format("{}{}", kSafetensorsPadding, paddings++), DType::kU8,

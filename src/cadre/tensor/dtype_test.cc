@@ -23,12 +23,18 @@ TEST(DType, SizesAreThoseOfTheFormats) {
     int64_t bytes;
   };
   const Case cases[] = {
-      {DType::kF32, "F32", 1, 4},        {DType::kF16, "F16", 1, 2},        {DType::kBF16, "BF16", 1, 2},
-      {DType::kF64, "F64", 1, 8},        {DType::kF8E4M3, "F8_E4M3", 1, 1}, {DType::kF8E5M2, "F8_E5M2", 1, 1},
-      {DType::kF8E8M0, "F8_E8M0", 1, 1}, {DType::kI8, "I8", 1, 1},          {DType::kU8, "U8", 1, 1},
-      {DType::kI16, "I16", 1, 2},        {DType::kI32, "I32", 1, 4},        {DType::kI64, "I64", 1, 8},
-      {DType::kBool, "BOOL", 1, 1},      {DType::kQ8_0, "Q8_0", 32, 34},    {DType::kQ4_0, "Q4_0", 32, 18},
-      {DType::kQ4_K, "Q4_K", 256, 144},  {DType::kQ6_K, "Q6_K", 256, 210},  {DType::kMXFP4, "MXFP4", 32, 17},
+      {DType::kF32, "F32", 1, 4},        {DType::kF16, "F16", 1, 2},
+      {DType::kBF16, "BF16", 1, 2},      {DType::kF64, "F64", 1, 8},
+      {DType::kF8E4M3, "F8_E4M3", 1, 1}, {DType::kF8E5M2, "F8_E5M2", 1, 1},
+      {DType::kF8E8M0, "F8_E8M0", 1, 1}, {DType::kI8, "I8", 1, 1},
+      {DType::kU8, "U8", 1, 1},          {DType::kI16, "I16", 1, 2},
+      {DType::kI32, "I32", 1, 4},        {DType::kI64, "I64", 1, 8},
+      {DType::kBool, "BOOL", 1, 1},      {DType::kQ8_0, "Q8_0", 32, 34},
+      {DType::kQ4_0, "Q4_0", 32, 18},    {DType::kQ4_K, "Q4_K", 256, 144},
+      {DType::kQ6_K, "Q6_K", 256, 210},  {DType::kMXFP4, "MXFP4", 32, 17},
+      {DType::kPackedQ8, "q8", 32, 34},  {DType::kPackedQ6, "q6", 32, 26},
+      {DType::kPackedQ4, "q4", 32, 18},  {DType::kPackedMXFP4, "mxfp4", 32, 17},
+      {DType::kPackedQ3, "q3", 32, 14},  {DType::kPackedQ2, "q2", 32, 10},
   };
   EXPECT_EQ(std::size(cases), static_cast<size_t>(kDTypeCount));
   for (const Case& c : cases) {
@@ -44,8 +50,9 @@ TEST(DTypeDeathTest, RowsAreWholeBlocks) {
 }
 
 TEST(DType, WeightsAreFloatsAndBlocks) {
-  for (const DType dtype : {DType::kF32, DType::kF16, DType::kBF16, DType::kF8E4M3, DType::kQ8_0,
-                            DType::kQ4_0, DType::kQ4_K, DType::kQ6_K, DType::kMXFP4})
+  for (const DType dtype :
+       {DType::kF32, DType::kF16, DType::kBF16, DType::kF8E4M3, DType::kQ8_0, DType::kQ4_0, DType::kQ4_K,
+        DType::kQ6_K, DType::kMXFP4, DType::kPackedQ8, DType::kPackedQ2})
     EXPECT_TRUE(is_weight_dtype(dtype)) << name(dtype);
   for (const DType dtype : {DType::kF64, DType::kF8E5M2, DType::kF8E8M0, DType::kI8, DType::kU8, DType::kI16,
                             DType::kI32, DType::kI64, DType::kBool})
