@@ -32,6 +32,12 @@ bool has_f16c() {
   unsigned a = 0, b = 0, c = 0, d = 0;
   return __get_cpuid(1, &a, &b, &c, &d) != 0 && (c & bit_F16C) != 0;
 }
+
+/// Nor this; CPUID leaf 7, subleaf 1, EAX bit 4.
+bool has_avx_vnni() {
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  return __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0 && (a & (1u << 4)) != 0;
+}
 #endif
 
 }  // namespace
@@ -61,6 +67,14 @@ bool has_isa(Isa isa) {
 #else
   return isa == Isa::kGeneric;
 #endif
+}
+
+bool has_vnni(Isa isa) {
+#if defined(__x86_64__)
+  if (isa == Isa::kAvx2) return has_isa(isa) && has_avx_vnni();
+  if (isa == Isa::kAvx512) return has_isa(isa) && __builtin_cpu_supports("avx512vnni");
+#endif
+  return false;
 }
 
 Isa best_isa() {

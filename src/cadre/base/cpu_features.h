@@ -22,6 +22,9 @@ std::optional<Isa> isa_from_name(std::string_view name);
 /// True where the processor has the instructions and the system saves the registers.
 bool has_isa(Isa isa);
 Isa best_isa();
+/// True where the processor has the integer dot products that go with the registers of `isa`: AVX-VNNI with
+/// AVX2, AVX-512 VNNI with AVX-512.
+bool has_vnni(Isa isa);
 
 /// Cores this process may run on: its affinity mask, cut to the processor time its control group grants.
 int available_cores();

@@ -38,8 +38,10 @@ void EngineFlags::add_to(CLI::App& app, bool with_context) {
              "tokens of context; 0: from the model, at most 8192")
         ->check(CLI::Range(int64_t{0}, int64_t{1} << 30));
   add_flag(app, "--kv-type", kv_type, "type of the KV cache: bf16 or f32")->capture_default_str();
-  add_flag(app, "--compute", compute,
-           "what inputs of matrix products are rounded to: f32, bf16 or auto (f32)")
+  add_flag(
+      app, "--compute", compute,
+      "what inputs of matrix products are rounded to: f32, bf16, int8 (with packed weights, else f32) or "
+      "auto (int8)")
       ->capture_default_str();
   add_flag(app, "--mla", mla,
            "MLA form: absorbed (same bits at any chunking) or auto (explicit for long prompt chunks, fewer "
@@ -69,8 +71,10 @@ Result<EngineOptions> EngineFlags::options() const {
   }
   if (compute == "bf16") {
     options.compute = Compute::kBF16;
-  } else if (compute != "f32" && compute != "auto") {
-    return bad_value("--compute", "f32, bf16 or auto", compute);
+  } else if (compute == "f32") {
+    options.compute = Compute::kF32;
+  } else if (compute != "int8" && compute != "auto") {
+    return bad_value("--compute", "f32, bf16, int8 or auto", compute);
   }
   if (mla == "auto") {
     options.mla_form = MlaForm::kAuto;

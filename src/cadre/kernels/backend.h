@@ -43,7 +43,7 @@ struct Matmul {
 
 /// One matrix per head: y[t, h, o] = sum_i x[t, h, i] w_h[o, i], or sum_i x[t, h, i] w_h[i, o] if transposed.
 /// w_h is rows [first_row + h * head_rows, ...) of w: [y.width, x.width], or [x.width, y.width] if
-/// transposed.
+/// transposed. Transposed, or where heads do not begin at blocks of 16 rows, kInt8 means kF32.
 struct HeadMatmul {
   Tensor x;  ///< [T, H, in]; a head stride of 0 gives every head the same input
   Weight w;
@@ -53,6 +53,11 @@ struct HeadMatmul {
   Tensor y;  ///< [T, H, out]
   Compute compute = Compute::kF32;
 };
+
+/// Whether kInt8 is what it says for packed weights: heads begin at whole blocks, and rows are summed along.
+inline bool heads_take_int8(const HeadMatmul& args) {
+  return !args.transposed && args.first_row % 16 == 0 && args.head_rows % 16 == 0;
+}
 
 /// y[t] = table[ids[t]].   table: [V, d], y: [T, d]
 struct Embed {
@@ -155,21 +160,22 @@ struct ExpertWeights {
   Weight down;  ///< [d, f]
 };
 
-/// The assignments of one expert: `rows[i]` goes to it with `weights[i]`; ascending rows.
+/// The assignments of one expert: `rows[i]` goes to it with `weights[i]`; ascending rows. Experts of a call
+/// may differ in width: a shared expert, or a dense FFN, is a group of all rows with weights 1.
 struct ExpertGroup {
   ExpertWeights expert;
   int64_t first = 0;  ///< index of the group's first assignment
   int64_t count = 0;
+  Tensor hidden;  ///< [count, f] after SwiGLU; the operation's result beside y
 };
 
-/// y[t] = sum over the assignments a of row t, in ascending expert index: weights[a] * E_a(x[t]).
+/// y[t] = sum over the assignments a of row t, in the order of the groups: weights[a] * E_a(x[t]).
 /// E(x) = down (silu(gate x) * (up x)).   x, y: [T, d]; rows without assignments become 0
 struct ExpertFfn {
   Tensor x;
-  std::span<const ExpertGroup> groups;  ///< ascending expert index
+  std::span<const ExpertGroup> groups;  ///< ascending expert index, the shared expert last
   std::span<const int32_t> rows;        ///< [A] row of each assignment, grouped by expert
   std::span<const float> weights;       ///< [A]
-  Tensor hidden;                        ///< scratch, [A, f]
   Tensor outputs;                       ///< scratch, [A, d]
   Tensor y;
   Compute compute = Compute::kF32;
@@ -207,6 +213,7 @@ struct CpuOptions {
   /// "auto" (or empty), "generic", "avx2" or "avx512". Errors: kUsage when unknown, kNotFound when this
   /// machine lacks it; never another one silently.
   std::string isa = "auto";
+  bool vnni = true;  ///< use the dot products of AVX-VNNI or AVX-512 VNNI where the machine has them
 };
 
 Result<std::unique_ptr<Backend>> make_cpu_backend(const CpuOptions& options);

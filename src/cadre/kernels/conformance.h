@@ -13,11 +13,13 @@
 #include <random>
 #include <span>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "cadre/kernels/backend.h"
 #include "cadre/tensor/blocks.h"
 #include "cadre/tensor/convert.h"
+#include "cadre/tensor/packed.h"
 
 namespace cadre::conformance {
 
@@ -29,10 +31,11 @@ inline std::vector<Isa> isas() {
 }
 
 /// A back end kept for all tests of the process.
-inline Backend& backend(Isa isa, int threads) {
-  static std::map<std::pair<Isa, int>, std::unique_ptr<Backend>> backends;
-  auto& slot = backends[{isa, threads}];
-  if (!slot) slot = make_cpu_backend({.threads = threads, .isa = std::string(name(isa))}).value();
+inline Backend& backend(Isa isa, int threads, bool vnni = true) {
+  static std::map<std::tuple<Isa, int, bool>, std::unique_ptr<Backend>> backends;
+  auto& slot = backends[{isa, threads, vnni}];
+  if (!slot)
+    slot = make_cpu_backend({.threads = threads, .isa = std::string(name(isa)), .vnni = vnni}).value();
   return *slot;
 }
 
@@ -91,11 +94,14 @@ inline void expect_conformance(const Run& run, const Expected& expected) {
   std::vector<float> first;
   for (const Isa isa : isas()) {
     for (const int threads : {1, 3}) {
-      const std::vector<float> got = run(backend(isa, threads));
-      SCOPED_TRACE(backend(isa, threads).description());
-      ASSERT_TRUE(near(got, expected));
-      if (first.empty()) first = got;
-      ASSERT_TRUE(same_bits(got, first));
+      for (const bool vnni : {true, false}) {
+        if (!vnni && !has_vnni(isa)) continue;
+        const std::vector<float> got = run(backend(isa, threads, vnni));
+        SCOPED_TRACE(backend(isa, threads, vnni).description());
+        ASSERT_TRUE(near(got, expected));
+        if (first.empty()) first = got;
+        ASSERT_TRUE(same_bits(got, first));
+      }
     }
   }
 }
@@ -159,9 +165,35 @@ struct OwnedWeight {
   Weight weight;
 };
 
-inline constexpr DType kWeightDTypes[] = {DType::kF32,    DType::kF16,  DType::kBF16,
-                                          DType::kF8E4M3, DType::kQ8_0, DType::kQ4_0,
-                                          DType::kQ4_K,   DType::kQ6_K, DType::kMXFP4};
+inline constexpr DType kWeightDTypes[] = {
+    DType::kF32,      DType::kF16,      DType::kBF16,        DType::kF8E4M3,   DType::kQ8_0,
+    DType::kQ4_0,     DType::kQ4_K,     DType::kQ6_K,        DType::kMXFP4,    DType::kPackedQ8,
+    DType::kPackedQ6, DType::kPackedQ4, DType::kPackedMXFP4, DType::kPackedQ3, DType::kPackedQ2};
+inline constexpr Compute kComputes[] = {Compute::kF32, Compute::kBF16, Compute::kInt8};
+
+/// ", bf16 inputs", for the trace of a failure.
+inline const char* name(Compute compute) {
+  if (compute == Compute::kF32) return "";
+  return compute == Compute::kBF16 ? ", bf16 inputs" : ", int8 inputs";
+}
+
+/// Random codes, and scales that are moderate, for the whole blocks of a packed matrix.
+inline void fill_packed(DType dtype, std::byte* data, int64_t rows, int64_t cols, std::mt19937_64& random) {
+  const int64_t bytes = packed_block_bytes(dtype, cols);
+  for (int64_t b = 0; b < packed_blocks(rows); ++b, data += bytes) {
+    for (int64_t i = 0; i < bytes; ++i) data[i] = static_cast<std::byte>(random());
+    for (int64_t i = 0; i < cols / kPackedGroup * kPackedRows; ++i) {
+      if (dtype == DType::kPackedMXFP4) {
+        data[i] = static_cast<std::byte>(random() % 16 < 15 ? 110 + random() % 8 : random() % 2);
+        continue;
+      }
+      const float magnitude = 0.01f + 0.02f * static_cast<float>(random() % 1024) / 1024;
+      const uint16_t half = random() % 16 < 15 ? f32_to_f16(random() % 2 == 0 ? magnitude : -magnitude)
+                                               : static_cast<uint16_t>(random() % 3);  // 0 and subnormals
+      std::memcpy(data + 2 * i, &half, sizeof half);
+    }
+  }
+}
 
 /// Sets every f16 field of a block type to something moderate: random bits would be infinities.
 inline void set_block_scales(DType dtype, std::byte* block, std::mt19937_64& random) {
@@ -190,7 +222,8 @@ inline OwnedWeight random_weight(DType dtype, int64_t rows, int64_t cols, uint64
                                  Values kind = Values::kOrdinary) {
   OwnedWeight owned;
   const int64_t stride = row_bytes(dtype, cols);
-  owned.bytes.resize(static_cast<size_t>(rows * stride + misalign));
+  const int64_t stored_rows = is_packed(dtype) ? packed_blocks(rows) * kPackedRows : rows;
+  owned.bytes.resize(static_cast<size_t>(stored_rows * stride + misalign));
   std::byte* data = owned.bytes.data() + misalign;
   std::mt19937_64 random(seed ^ 0x5EED);
   const std::vector<float> values = random_values(rows * cols, seed, kind);
@@ -204,7 +237,9 @@ inline OwnedWeight random_weight(DType dtype, int64_t rows, int64_t cols, uint64
       data[i] = static_cast<std::byte>((random() & 0x80) | (random() % 0x7F));  // all but NaN
     }
   }
-  if (const DTypeInfo& type = info(dtype); type.block_elements > 1) {
+  if (is_packed(dtype)) {
+    fill_packed(dtype, data, rows, cols, random);
+  } else if (const DTypeInfo& type = info(dtype); type.block_elements > 1) {
     for (int64_t b = 0; b < rows * stride; ++b) data[b] = static_cast<std::byte>(random());
     for (int64_t b = 0; b < rows * stride; b += type.block_bytes) set_block_scales(dtype, data + b, random);
   }

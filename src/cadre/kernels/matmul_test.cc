@@ -24,6 +24,13 @@ std::vector<float> with_gaps(std::span<const float> dense, int64_t rows, int64_t
   return spread;
 }
 
+/// The product of two scales may be subnormal, and the integers that it is multiplied with add up to at most
+/// 127 * 128 for each of the k products.
+double product_of_scales_error(const MatmulCase& c, const Weight& w) {
+  const bool int8 = c.compute == Compute::kInt8 && is_packed(w.dtype);
+  return int8 ? static_cast<double>(c.k) * 127 * 128 * 0x1p-150 : 0;
+}
+
 Expected expected_matmul(const MatmulCase& c, const std::vector<float>& x, const Weight& w) {
   Expected expected;
   expected.values.resize(static_cast<size_t>(c.rows * c.out));
@@ -41,7 +48,8 @@ Expected expected_matmul(const MatmulCase& c, const std::vector<float>& x, const
         magnitude +=
             std::abs(double{x[static_cast<size_t>(t * c.k + k)]} * double{row[static_cast<size_t>(k)]});
       // Inputs rounded to bf16 may be larger by 2^-8 each.
-      expected.allowed[static_cast<size_t>(t * c.out + o)] = tolerance(c.k, magnitude * 1.01);
+      expected.allowed[static_cast<size_t>(t * c.out + o)] =
+          tolerance(c.k, magnitude * 1.01) + product_of_scales_error(c, w);
     }
   }
   return expected;
@@ -49,7 +57,7 @@ Expected expected_matmul(const MatmulCase& c, const std::vector<float>& x, const
 
 void check_matmul(const MatmulCase& c, const Weight& w) {
   SCOPED_TRACE(testing::Message() << c.rows << " x " << c.k << " -> " << c.out << ", " << name(w.dtype)
-                                  << (c.compute == Compute::kBF16 ? ", bf16 inputs" : ""));
+                                  << name(c.compute));
   const std::vector<float> x = random_values(c.rows * c.k, 7, c.values);
   std::vector<float> spread = with_gaps(x, c.rows, c.k, c.x_gap);
   spread.insert(spread.begin(), static_cast<size_t>(c.offset), 0.0f);
@@ -89,7 +97,7 @@ TEST(Matmul, EveryNumberOfOutputs) {
 
 TEST(Matmul, EveryWeightType) {
   for (const DType dtype : kWeightDTypes)
-    for (const Compute compute : {Compute::kF32, Compute::kBF16})
+    for (const Compute compute : kComputes)
       for (const int64_t rows : {1, 6, 19}) {
         check_matmul({.rows = rows, .k = 512, .out = 23, .compute = compute},
                      random_weight(dtype, 23, 512, 17, /*misalign=*/3).weight);
@@ -126,28 +134,82 @@ TEST(Matmul, StridesAndMisalignment) {
 TEST(Matmul, DifficultValues) {
   for (const Values kind : {Values::kDifficult, Values::kNonFinite})
     for (const DType dtype : {DType::kF32, DType::kBF16})
-      for (const Compute compute : {Compute::kF32, Compute::kBF16})
+      for (const Compute compute : kComputes)
         for (const int64_t rows : {1, 4, 19})
           check_matmul({.rows = rows, .k = 61, .out = 9, .compute = compute, .values = kind},
                        random_weight(dtype, 9, 61, 43, 0, kind).weight);
 }
 
+/// Every number of groups, of weight rows around the block of 16, and of rows of x around what is kept in
+/// registers (4) and in a tile (64).
+TEST(Matmul, PackedShapes) {
+  for (int i = 0; i < kPackedTypeCount; ++i) {
+    const DType dtype = packed_type(i);
+    for (const int64_t out : {1, 15, 16, 17, 31, 32, 33, 48, 70})
+      for (const int64_t rows : {1, 2, 3, 4, 5, 63, 64, 65, 130})
+        check_matmul({.rows = rows,
+                      .k = 32 * (1 + (out + rows) % 5),
+                      .out = out,
+                      .compute = Compute::kInt8,
+                      .x_gap = 3,
+                      .y_gap = 2,
+                      .offset = rows % 4},
+                     random_weight(dtype, out, 32 * (1 + (out + rows) % 5), 41, out % 3).weight);
+    for (const Values kind : {Values::kDifficult, Values::kNonFinite})
+      for (const int64_t rows : {1, 4, 19})
+        check_matmul({.rows = rows, .k = 96, .out = 20, .compute = Compute::kInt8, .values = kind},
+                     random_weight(dtype, 20, 96, 43).weight);
+  }
+}
+
+/// Inputs and weights of the largest magnitude and one sign: what a 16-bit sum of two products cannot hold.
+TEST(Matmul, PackedExtremes) {
+  for (int i = 0; i < kPackedTypeCount; ++i) {
+    const DType dtype = packed_type(i);
+    for (const int fill : {0x00, 0xFF, 0x77, 0x88}) {
+      OwnedWeight w = random_weight(dtype, 16, 64, 3);
+      const int64_t scales = 2 * packed_scale_bytes(dtype);
+      std::fill(w.bytes.begin() + scales, w.bytes.end(), static_cast<std::byte>(fill));
+      for (const float value : {1.0f, -1.0f})
+        for (const int64_t rows : {1, 7}) {
+          std::vector<float> x(static_cast<size_t>(rows * 64), value);
+          const auto run = [&](Backend& backend) {
+            std::vector<float> y(static_cast<size_t>(rows * 16));
+            backend.matmul({.x = Tensor::dense(x.data(), rows, 64),
+                            .w = w.weight,
+                            .y = Tensor::dense(y.data(), rows, 16),
+                            .compute = Compute::kInt8});
+            return y;
+          };
+          Expected expected{.values = run(reference()), .allowed = {}};
+          // The two groups' scales may differ in sign: at most 64 products of 0.03 * 128 or 2^-11 * 12.
+          expected.allowed.assign(expected.values.size(), tolerance(8, 64 * 0.03 * 128));
+          expect_conformance(run, expected);
+        }
+    }
+  }
+}
+
 TEST(Matmul, ARowDependsOnNothingElse) {
-  const int64_t rows = 300, k = 1100, out = 130;
+  const int64_t rows = 300, k = 1120, out = 130;
   std::vector<float> x = random_values(rows * k, 47);
-  for (const DType dtype : {DType::kF32, DType::kBF16, DType::kF16}) {
+  for (const DType dtype : {DType::kF32, DType::kBF16, DType::kF16, DType::kPackedQ4, DType::kPackedQ6}) {
+    const Compute compute = is_packed(dtype) ? Compute::kInt8 : Compute::kF32;
     const OwnedWeight w = random_weight(dtype, out, k, 53);
     for (const Isa isa : isas()) {
       if (isa == Isa::kGeneric) continue;  // equal to the others by the tests above, and slow
       std::vector<float> all(static_cast<size_t>(rows * out));
-      backend(isa, 1).matmul(
-          {.x = Tensor::dense(x.data(), rows, k), .w = w.weight, .y = Tensor::dense(all.data(), rows, out)});
+      backend(isa, 1).matmul({.x = Tensor::dense(x.data(), rows, k),
+                              .w = w.weight,
+                              .y = Tensor::dense(all.data(), rows, out),
+                              .compute = compute});
       for (const int64_t count : {1, 2, 3, 5, 16, 40}) {
         const int64_t first = 137;
         std::vector<float> some(static_cast<size_t>(count * out));
         backend(isa, 2).matmul({.x = Tensor::dense(x.data() + first * k, count, k),
                                 .w = w.weight,
-                                .y = Tensor::dense(some.data(), count, out)});
+                                .y = Tensor::dense(some.data(), count, out),
+                                .compute = compute});
         EXPECT_TRUE(same_bits(some, std::span(all).subspan(static_cast<size_t>(first * out), some.size())))
             << name(isa) << ' ' << name(dtype) << ", " << count << " rows";
       }
@@ -163,14 +225,16 @@ struct HeadCase {
   bool transposed;
   bool shared_input;
   Compute compute;
+  int64_t first_row = 2;
+  int64_t gap = 3;  ///< rows between two heads
 };
 
 void check_head_matmul(const HeadCase& c, DType dtype) {
   SCOPED_TRACE(testing::Message() << c.rows << " rows, " << c.heads << " heads, " << c.in << " -> " << c.out
                                   << ' ' << name(dtype) << (c.transposed ? ", transposed" : ""));
-  const int64_t head_rows = (c.transposed ? c.in : c.out) + 3;
-  const OwnedWeight w =
-      random_weight(dtype, 2 + c.heads * head_rows, c.transposed ? c.out : c.in, 59, 2, Values::kOrdinary);
+  const int64_t head_rows = (c.transposed ? c.in : c.out) + c.gap;
+  const OwnedWeight w = random_weight(dtype, c.first_row + c.heads * head_rows, c.transposed ? c.out : c.in,
+                                      59, 2, Values::kOrdinary);
   const int64_t x_heads = c.shared_input ? 1 : c.heads;
   std::vector<float> x = random_values(c.rows * x_heads * c.in, 61);
   const Tensor input{x.data(), c.rows, c.heads, c.in, x_heads * c.in, c.shared_input ? 0 : c.in};
@@ -178,7 +242,7 @@ void check_head_matmul(const HeadCase& c, DType dtype) {
     GuardedOutput y(c.rows * c.heads * c.out, 1);
     backend.head_matmul({.x = input,
                          .w = w.weight,
-                         .first_row = 2,
+                         .first_row = c.first_row,
                          .head_rows = head_rows,
                          .transposed = c.transposed,
                          .y = Tensor::dense(y.data(), c.rows, c.heads, c.out),
@@ -208,6 +272,22 @@ TEST(HeadMatmul, EveryForm) {
                              .compute = rows == 5 ? Compute::kBF16 : Compute::kF32},
                             dtype);
         }
+}
+
+TEST(HeadMatmul, PackedHeadsOfWholeBlocksTakeInt8) {
+  for (int i = 0; i < kPackedTypeCount; ++i)
+    for (const bool shared : {false, true})
+      for (const int64_t rows : {1, 5, 300})
+        check_head_matmul({.rows = rows,
+                           .heads = 3,
+                           .in = 96,
+                           .out = 27,
+                           .transposed = false,
+                           .shared_input = shared,
+                           .compute = Compute::kInt8,
+                           .first_row = 16,
+                           .gap = 5},
+                          packed_type(i));
 }
 
 TEST(HeadMatmul, EveryWidth) {

@@ -183,12 +183,17 @@ TEST(Embed, EveryWeightTypeDecodesToTheSameBits) {
     }
 }
 
+std::string table_name(Isa isa) { return std::string(name(isa)) + (has_vnni(isa) ? "+vnni" : ""); }
+
 TEST(CpuBackend, RunsWhatWasAskedForOrSaysWhyNot) {
   for (const Isa isa : {Isa::kGeneric, Isa::kAvx2, Isa::kAvx512}) {
     const auto made = make_cpu_backend({.threads = 2, .isa = std::string(name(isa))});
     if (has_isa(isa)) {
       ASSERT_TRUE(made.has_value());
-      EXPECT_EQ((*made)->description(), "cpu/" + std::string(name(isa)) + ", 2 threads");
+      EXPECT_EQ((*made)->description(), "cpu/" + table_name(isa) + ", 2 threads");
+      const auto plain = make_cpu_backend({.threads = 2, .isa = std::string(name(isa)), .vnni = false});
+      ASSERT_TRUE(plain.has_value());
+      EXPECT_EQ((*plain)->description(), "cpu/" + std::string(name(isa)) + ", 2 threads");
     } else {
       ASSERT_FALSE(made.has_value());
       EXPECT_EQ(made.error().kind, ErrorKind::kNotFound);
@@ -201,7 +206,7 @@ TEST(CpuBackend, RunsWhatWasAskedForOrSaysWhyNot) {
   EXPECT_FALSE(make_cpu_backend({.threads = -1}).has_value());
   const auto best = make_cpu_backend({.threads = 1});
   ASSERT_TRUE(best.has_value());
-  EXPECT_EQ((*best)->description(), "cpu/" + std::string(name(best_isa())) + ", 1 thread");
+  EXPECT_EQ((*best)->description(), "cpu/" + table_name(best_isa()) + ", 1 thread");
 }
 
 }  // namespace

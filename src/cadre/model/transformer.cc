@@ -112,13 +112,12 @@ int64_t Transformer::activation_bytes(int64_t rows, int64_t logit_rows, int64_t 
     const auto& gqa = std::get<GqaConfig>(config.attention);
     attention = gqa.head_dim * (2 * gqa.num_attention_heads + 2 * gqa.num_key_value_heads) + 2 * d;
   }
-  int64_t ffn = 2 * config.intermediate_size + 2 * d;
+  int64_t ffn = config.intermediate_size + 2 * d + 2;
   if (config.moe) {
     const MoeConfig& moe = *config.moe;
-    const int64_t routed =
-        moe.n_routed_experts + d + moe.num_experts_per_tok * (moe.moe_intermediate_size + d);
-    const int64_t shared = 2 * moe.n_shared_experts * moe.moe_intermediate_size + d;
-    ffn = std::max(ffn, routed + shared + 2 * d);
+    const int64_t routed = moe.num_experts_per_tok * (moe.moe_intermediate_size + d);
+    const int64_t shared = moe.n_shared_experts * moe.moe_intermediate_size + d;
+    ffn = std::max(ffn, moe.n_routed_experts + routed + shared + 2 * d);
   }
   const int64_t per_row = d + std::max(attention, ffn);
   const int64_t per_logit_row = 2 * d + config.vocab_size;

@@ -101,18 +101,23 @@ Tensor attend(Context& ctx, Attend args, int64_t value_width) {
   return args.out;
 }
 
-Tensor expert_ffn(Context& ctx, const Tensor& x, std::span<const ExpertGroup> groups,
-                  std::span<const int32_t> rows, std::span<const float> weights, int64_t expert_width) {
+Tensor expert_ffn(Context& ctx, const Tensor& x, std::span<ExpertGroup> groups, std::span<const int32_t> rows,
+                  std::span<const float> weights) {
   CADRE_CHECK(rows.size() == weights.size());
-  const auto assignments = static_cast<int64_t>(rows.size());
   const Tensor y = ctx.allocate(x.rows, x.width);
   const ArenaScope scratch(ctx.arena);
+  for (ExpertGroup& group : groups) {
+    const ExpertWeights& expert = group.expert;
+    const int64_t f = expert.gate.rows;
+    CADRE_CHECK(expert.gate.cols == x.width && expert.up.cols == x.width && expert.up.rows == f &&
+                expert.down.cols == f && expert.down.rows == x.width);
+    group.hidden = ctx.allocate(group.count, f);
+  }
   ctx.backend.expert_ffn({.x = x,
                           .groups = groups,
                           .rows = rows,
                           .weights = weights,
-                          .hidden = ctx.allocate(assignments, expert_width),
-                          .outputs = ctx.allocate(assignments, x.width),
+                          .outputs = ctx.allocate(static_cast<int64_t>(rows.size()), x.width),
                           .y = y,
                           .compute = ctx.compute});
   return y;

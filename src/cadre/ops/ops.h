@@ -48,8 +48,8 @@ Tensor kv_read(Context& ctx, const KvStream& stream, const int32_t* pages, int64
 /// Causal attention; `args.out` is allocated here: [T, H, value_width].
 Tensor attend(Context& ctx, Attend args, int64_t value_width);
 
-/// The routed experts' sum, see ExpertFfn.   x: [T, d] -> [T, d]
-Tensor expert_ffn(Context& ctx, const Tensor& x, std::span<const ExpertGroup> groups,
-                  std::span<const int32_t> rows, std::span<const float> weights, int64_t expert_width);
+/// The experts' sum, see ExpertFfn; gives each group its hidden rows.   x: [T, d] -> [T, d]
+Tensor expert_ffn(Context& ctx, const Tensor& x, std::span<ExpertGroup> groups, std::span<const int32_t> rows,
+                  std::span<const float> weights);
 
 }  // namespace cadre::ops

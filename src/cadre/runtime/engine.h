@@ -36,7 +36,7 @@ struct EngineOptions {
   int64_t context_tokens = 4096;  ///< room in the KV cache, all sequences together
   int64_t max_step_rows = 512;    ///< most tokens in one step; longer prompts are cut by the caller
   int64_t max_logit_rows = 0;     ///< most rows of logits in one step; 0: one per sequence, up to 64
-  Compute compute = Compute::kF32;
+  Compute compute = Compute::kInt8;
   MlaForm mla_form = MlaForm::kAbsorbed;
 };
 

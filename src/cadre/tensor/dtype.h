@@ -51,6 +51,9 @@ inline std::string_view name(DType dtype) { return info(dtype).name; }
 /// The type of that name (as in DTypeInfo), if there is one.
 std::optional<DType> dtype_from_name(std::string_view name);
 
+inline constexpr int64_t kPackedRows = 16;   ///< rows of a block of a packed type
+inline constexpr int64_t kPackedGroup = 32;  ///< columns of a group
+
 /// True for the types of tensor/packed.h.
 inline bool is_packed(DType dtype) { return dtype >= DType::kPackedQ8; }
 /// Position among the packed types, for tables of them.

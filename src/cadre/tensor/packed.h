@@ -27,9 +27,6 @@
 
 namespace cadre {
 
-inline constexpr int64_t kPackedRows = 16;   ///< rows of a block
-inline constexpr int64_t kPackedGroup = 32;  ///< columns of a group
-
 /// What a packed type's codes stand for.
 struct PackedCodes {
   int bits;

@@ -84,11 +84,15 @@ TEST_P(PackedTest, RowsDecodeToScaleTimesValue) {
     decode_packed_row(type(), data.data(), kCols, r, 32, 32, part.data());
     for (size_t c = 0; c < 32; ++c) EXPECT_EQ(part[c], row[c + 32]);
   }
-  // A slice of whole blocks begins where its rows do.
+  // Slices, and slices of slices, need not begin at a block.
   decode_weight_row(w, 18, row.data());
   std::vector<float> sliced(kCols);
-  decode_weight_row(w.slice_rows(16, 5), 2, sliced.data());
-  EXPECT_EQ(row, sliced);
+  for (const int64_t begin : {0, 3, 16, 17}) {
+    decode_weight_row(w.slice_rows(begin, 21 - begin), 18 - begin, sliced.data());
+    EXPECT_EQ(row, sliced) << begin;
+    decode_weight_row(w.slice_rows(1, 20).slice_rows(begin, 20 - begin), 17 - begin, sliced.data());
+    EXPECT_EQ(row, sliced) << begin;
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Types, PackedTest, testing::Range(0, kPackedTypeCount),

@@ -16,7 +16,7 @@ int64_t element_count(const Shape& shape) {
 }
 
 void decode_weight_row(const Weight& w, int64_t r, float* out) {
-  if (is_packed(w.dtype)) return decode_packed_row(w.dtype, w.data, w.cols, r, 0, w.cols, out);
+  if (is_packed(w.dtype)) return decode_packed_row(w.dtype, w.data, w.cols, w.row_offset + r, 0, w.cols, out);
   decode_row(w.dtype, w.row(r), out, w.cols);
   if (w.scales == nullptr) return;
   const float* scales = w.scales + (r + w.row_offset) / w.block_rows * w.scale_stride;

@@ -83,20 +83,25 @@ struct Weight {
   int64_t scale_stride = 0;  ///< scales in a row of blocks
   int32_t block_rows = 0;
   int32_t block_cols = 0;
-  int64_t row_offset = 0;
+  int64_t row_offset = 0;  ///< of row 0; packed: within the block of 16 rows at `data`
 
   bool empty() const { return data == nullptr; }
-  /// Where row r begins; packed: r is a multiple of 16.
+  /// Where row r begins; packed: row_offset + r is a multiple of 16.
   const std::byte* row(int64_t r) const { return data + r * row_bytes; }
   int64_t bytes() const { return rows * row_bytes; }
 
-  /// Rows [begin, begin + count) as a matrix of their own; packed: begin is a multiple of 16.
+  /// Rows [begin, begin + count) as a matrix of their own.
   Weight slice_rows(int64_t begin, int64_t count) const {
     CADRE_DCHECK(begin >= 0 && begin + count <= rows);
     Weight slice = *this;
-    slice.data = row(begin);
     slice.rows = count;
     slice.row_offset = row_offset + begin;
+    if (is_packed(dtype)) {
+      slice.row_offset %= kPackedRows;
+      slice.data = data + (row_offset + begin - slice.row_offset) * row_bytes;
+    } else {
+      slice.data = row(begin);
+    }
     return slice;
   }
 };

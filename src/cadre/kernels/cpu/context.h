@@ -10,6 +10,7 @@
 #include "cadre/base/thread_pool.h"
 #include "cadre/kernels/backend.h"
 #include "cadre/kernels/cpu/table.h"
+#include "cadre/tensor/packed.h"
 
 namespace cadre::cpu {
 
@@ -54,6 +55,12 @@ struct ExpertTask {
   int32_t panel = 0;
 };
 
+/// The quantised inputs of one expert's products; unused where its weights are not packed.
+struct ExpertInput {
+  QuantisedRows x{};
+  QuantisedRows hidden{};
+};
+
 /// Some rows and heads that share a KV head, a task of attend.
 struct AttendTask {
   const SequenceRows* sequence = nullptr;
@@ -68,8 +75,12 @@ struct CpuContext {
   ThreadPool pool;
   std::vector<Worker> workers;
   Scratch rounded_x;
+  Scratch quantised_x;
+  Scratch gathered_x;        ///< expert_ffn: the quantised rows of each group, side by side
+  Scratch quantised_hidden;  ///< expert_ffn: the quantised hidden rows of each group
   std::vector<const float*> x_rows;
   std::vector<ExpertTask> expert_tasks;
+  std::vector<ExpertInput> expert_inputs;
   std::vector<int32_t> row_starts;  ///< expert_ffn: assignments by row, as offsets and a list
   std::vector<int32_t> row_assignments;
   std::vector<AttendTask> attend_tasks;

@@ -6,20 +6,24 @@
 namespace cadre {
 namespace {
 
-CpuTable table_for(Isa isa) {
+CpuTable table_for(Isa isa, bool vnni) {
   CpuTable table{};
   fill_generic_products(table);
+  fill_generic_packed(table);
   fill_generic_rows(table);
 #if defined(__x86_64__)
   if (isa >= Isa::kAvx2) {
     fill_avx2_products(table);
+    fill_avx2_packed(table);
     fill_avx2_rows(table);
     fill_avx2_decode(table);
+    if (vnni && has_vnni(Isa::kAvx2)) fill_avxvnni_packed(table);
   }
   if (isa >= Isa::kAvx512) {
     fill_avx512_products(table);
     fill_avx512_rows(table);
     fill_avx512_decode(table);
+    if (vnni && has_vnni(Isa::kAvx512)) fill_avx512vnni_packed(table);
   }
 #endif
   return table;
@@ -27,7 +31,9 @@ CpuTable table_for(Isa isa) {
 
 class CpuBackend final : public Backend {
  public:
-  CpuBackend(Isa isa, int threads) : isa_(isa), context_(threads) { context_.table = table_for(isa); }
+  CpuBackend(Isa isa, bool vnni, int threads) : isa_(isa), vnni_(vnni && has_vnni(isa)), context_(threads) {
+    context_.table = table_for(isa, vnni);
+  }
 
   void matmul(const Matmul& args) override { cpu::matmul(context_, args); }
   void head_matmul(const HeadMatmul& args) override { cpu::head_matmul(context_, args); }
@@ -44,11 +50,13 @@ class CpuBackend final : public Backend {
 
   std::string description() const override {
     const int threads = context_.pool.size();
-    return fmt::format("cpu/{}, {} thread{}", name(isa_), threads, threads == 1 ? "" : "s");
+    return fmt::format("cpu/{}{}, {} thread{}", name(isa_), vnni_ ? "+vnni" : "", threads,
+                       threads == 1 ? "" : "s");
   }
 
  private:
   Isa isa_;
+  bool vnni_;
   cpu::CpuContext context_;
 };
 
@@ -69,7 +77,7 @@ Result<std::unique_ptr<Backend>> make_cpu_backend(const CpuOptions& options) {
                   name(isa));
     isa = *named;
   }
-  return std::make_unique<CpuBackend>(isa, options.threads);
+  return std::make_unique<CpuBackend>(isa, options.vnni, options.threads);
 }
 
 }  // namespace cadre

@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "cadre/kernels/cpu/operations.h"
+#include "cadre/kernels/cpu/packed.h"
 #include "cadre/kernels/cpu/products.h"
 
 namespace cadre::cpu {
@@ -35,11 +36,33 @@ Cut cut(const CpuContext& ctx, int64_t rows, const Weight& w) {
   return {panel, panels >= 2 * workers ? rows : ceil_div(rows, blocks)};
 }
 
+/// Rows of w in a task of a packed product: with few rows of x enough bytes to be worth a turn, always few
+/// enough for all workers to have some.
+int64_t packed_panel(const CpuContext& ctx, const Weight& w) {
+  constexpr int64_t kPanelBytes = 96 * 1024;
+  const int64_t even = ceil_div(w.rows, 4 * ctx.pool.size());
+  const int64_t by_bytes = kPanelBytes / std::max<int64_t>(w.row_bytes, 1);
+  return std::max(std::min(even, by_bytes) / (2 * kPackedRows), int64_t{1}) * 2 * kPackedRows;
+}
+
+void packed_matmul(CpuContext& ctx, const Matmul& args) {
+  const Weight& w = args.w;
+  const QuantisedRows x = quantised_rows(ctx.quantised_x, args.x.rows, args.x.width);
+  quantise(ctx, args.x, x);
+  const int64_t panel = packed_panel(ctx, w);
+  ctx.run(ceil_div(w.rows, panel), args.x.rows * w.rows * w.cols, [&](int64_t task, int) {
+    const int64_t first = task * panel;
+    packed_product(ctx.table, x, args.x.rows, w.slice_rows(first, std::min(panel, w.rows - first)),
+                   args.y.data + first, args.y.row_stride);
+  });
+}
+
 }  // namespace
 
 void matmul(CpuContext& ctx, const Matmul& args) {
   const Weight& w = args.w;
   if (args.x.rows == 0 || w.rows == 0) return;
+  if (takes_int8(w, args.compute)) return packed_matmul(ctx, args);
   const Tensor x = product_input(ctx, args.x, args.compute);
   ctx.x_rows.resize(static_cast<size_t>(x.rows));
   for (int64_t t = 0; t < x.rows; ++t) ctx.x_rows[static_cast<size_t>(t)] = x.row(t);
@@ -105,10 +128,36 @@ void head_panel_transposed(const CpuContext& ctx, const HeadMatmul& args, const 
   ctx.table.column_product_f32(product);
 }
 
+void packed_head_matmul(CpuContext& ctx, const HeadMatmul& args) {
+  // Inputs that all heads share are rounded once.
+  const int64_t inputs = args.x.head_stride == 0 ? 1 : args.x.heads;
+  const int64_t groups = args.x.width / kPackedGroup;
+  const QuantisedRows all = quantised_rows(ctx.quantised_x, args.x.rows, args.x.width * inputs);
+  const auto input = [&](int64_t head) {
+    const int64_t at = std::min(head, inputs - 1) * groups * all.rows;
+    return QuantisedRows{all.codes + at * kPackedGroup, all.scales + at, all.sums + at, all.rows};
+  };
+  for_rows(ctx, args.x.rows, inputs * args.x.width, [&](int64_t begin, int64_t end, Worker&) {
+    for (int64_t t = begin; t < end; ++t)
+      for (int64_t h = 0; h < inputs; ++h)
+        quantise_row(ctx.table, args.x.at(t, h), 0, args.x.width, input(h), t);
+  });
+  const int64_t blocks = ceil_div(args.x.rows, kHeadRowBlock);
+  ctx.run(args.x.heads * blocks, args.x.rows * args.x.heads * args.x.width * args.y.width,
+          [&](int64_t task, int) {
+            const int64_t head = task / blocks;
+            const int64_t row = task % blocks * kHeadRowBlock;
+            packed_product(ctx.table, from_row(input(head), row), std::min(kHeadRowBlock, args.x.rows - row),
+                           args.w.slice_rows(args.first_row + head * args.head_rows, args.y.width),
+                           args.y.at(row, head), args.y.row_stride);
+          });
+}
+
 }  // namespace
 
 void head_matmul(CpuContext& ctx, const HeadMatmul& args) {
   if (args.x.rows == 0 || args.x.heads == 0) return;
+  if (takes_int8(args.w, args.compute) && heads_take_int8(args)) return packed_head_matmul(ctx, args);
   const Tensor x = product_input(ctx, args.x, args.compute);
   const int64_t blocks = ceil_div(x.rows, kHeadRowBlock);
   ctx.run(x.heads * blocks, x.rows * x.heads * x.width * args.y.width, [&](int64_t task, int worker) {

@@ -1,58 +1,117 @@
 #include <algorithm>
 
 #include "cadre/kernels/cpu/operations.h"
+#include "cadre/kernels/cpu/packed.h"
 #include "cadre/kernels/cpu/products.h"
 
 namespace cadre::cpu {
 namespace {
 
 /// Weight rows of a task. A panel of gate and up, or of down, is packed when the group has many rows, and
-/// with few rows is small enough for all workers to have something to do even for one expert.
+/// with few rows is small enough for all workers to have something to do even for one expert. Multiples of
+/// 32, so that a panel of hidden channels is whole groups of what follows.
 constexpr int64_t kManyRowsPanel = 96;
-constexpr int64_t kFewRowsPanel = 48;
+constexpr int64_t kFewRowsPanel = 64;
 
 int64_t panel_rows(const ExpertGroup& group) {
   return group.count >= kPackedFromRows ? kManyRowsPanel : kFewRowsPanel;
 }
 
-void list_tasks(const ExpertFfn& args, int64_t outputs, std::vector<ExpertTask>& tasks) {
+/// One task for each panel of `outputs(group)` outputs of each group.
+template <typename Outputs>
+void list_tasks(const ExpertFfn& args, Outputs outputs, std::vector<ExpertTask>& tasks) {
   tasks.clear();
   for (size_t g = 0; g < args.groups.size(); ++g) {
-    if (args.groups[g].count == 0) continue;
-    const int64_t panels = ceil_div(outputs, panel_rows(args.groups[g]));
+    const ExpertGroup& group = args.groups[g];
+    if (group.count == 0) continue;
+    const int64_t panels = ceil_div(outputs(group), panel_rows(group));
     for (int64_t p = 0; p < panels; ++p) tasks.push_back({static_cast<int32_t>(g), static_cast<int32_t>(p)});
   }
+}
+
+std::span<const int32_t> rows_of(const ExpertFfn& args, const ExpertGroup& group) {
+  return args.rows.subspan(static_cast<size_t>(group.first), static_cast<size_t>(group.count));
+}
+
+/// The quantised inputs of every group with packed weights. A group of adjacent rows (a single token, a
+/// shared expert) reads them where they are; others get theirs side by side.
+void prepare_inputs(CpuContext& ctx, const ExpertFfn& args) {
+  std::vector<ExpertInput>& inputs = ctx.expert_inputs;
+  inputs.assign(args.groups.size(), {});
+  const int64_t width = args.x.width;
+  bool any = false;
+  int64_t gathered_rows = 0, hidden_values = 0;
+  for (const ExpertGroup& group : args.groups) {
+    any = any || takes_int8(group.expert.gate, args.compute) || takes_int8(group.expert.up, args.compute);
+    gathered_rows += group.count;
+    if (takes_int8(group.expert.down, args.compute)) hidden_values += group.count * group.hidden.width;
+  }
+  // Each group's rows are a QuantisedRows of their own; these are the memory of all.
+  const QuantisedRows hidden = quantised_rows(ctx.quantised_hidden, 1, hidden_values);
+  for (size_t g = 0, at = 0; g < args.groups.size(); ++g) {
+    const ExpertGroup& group = args.groups[g];
+    if (!takes_int8(group.expert.down, args.compute)) continue;
+    inputs[g].hidden = {hidden.codes + at * kPackedGroup, hidden.scales + at, hidden.sums + at, group.count};
+    at += static_cast<size_t>(group.count * group.hidden.width / kPackedGroup);
+  }
+  if (!any) return;
+  const QuantisedRows x = quantised_rows(ctx.quantised_x, args.x.rows, width);
+  quantise(ctx, args.x, x);
+  const QuantisedRows gathered = quantised_rows(ctx.gathered_x, gathered_rows, width);
+  const int64_t groups = width / kPackedGroup;
+  ctx.run(static_cast<int64_t>(args.groups.size()), gathered_rows * width / 16, [&](int64_t g, int) {
+    const ExpertGroup& group = args.groups[static_cast<size_t>(g)];
+    if (group.count == 0) return;
+    QuantisedRows& input = inputs[static_cast<size_t>(g)].x;
+    const std::span<const int32_t> rows = rows_of(args, group);
+    if (rows.back() - rows.front() == group.count - 1) {
+      input = from_row(x, rows.front());
+      return;
+    }
+    const int64_t at = group.first * groups;
+    input = {gathered.codes + at * kPackedGroup, gathered.scales + at, gathered.sums + at, group.count};
+    gather_rows(x, rows, width, input);
+  });
+}
+
+/// y[i * y_stride + j] = x_i . w_j for the rows of a group, x being `inputs` or the same quantised.
+void group_product(const CpuContext& ctx, const ExpertFfn& args, const Weight& w, int64_t rows,
+                   const QuantisedRows& quantised, float* y, int64_t y_stride, Worker& worker) {
+  if (takes_int8(w, args.compute)) return packed_product(ctx.table, quantised, rows, w, y, y_stride);
+  panel_product(ctx.table,
+                {.x = worker.x_rows.data(),
+                 .rows = rows,
+                 .w = w,
+                 .y = y,
+                 .y_stride = y_stride,
+                 .compute = args.compute},
+                worker);
 }
 
 /// hidden = silu(gate x) * (up x) for one panel of hidden channels.
 void hidden_panel(CpuContext& ctx, const ExpertFfn& args, const Tensor& x, ExpertTask task, Worker& worker) {
   const ExpertGroup& group = args.groups[static_cast<size_t>(task.group)];
+  const ExpertInput& input = ctx.expert_inputs[static_cast<size_t>(task.group)];
   const int64_t panel = panel_rows(group);
   const int64_t first = task.panel * panel;
   const int64_t width = std::min(panel, group.expert.gate.rows - first);
   worker.x_rows.resize(static_cast<size_t>(group.count));
-  for (int64_t i = 0; i < group.count; ++i)
-    worker.x_rows[static_cast<size_t>(i)] = x.row(args.rows[static_cast<size_t>(group.first + i)]);
+  const std::span<const int32_t> rows = rows_of(args, group);
+  for (size_t i = 0; i < rows.size(); ++i) worker.x_rows[i] = x.row(rows[i]);
 
-  const Tensor hidden = args.hidden.slice_rows(group.first, group.count).slice_width(first, width);
+  const Tensor hidden = group.hidden.slice_width(first, width);
   float* up = worker.up.floats(group.count * width);
-  PanelProduct product{.x = worker.x_rows.data(),
-                       .rows = group.count,
-                       .w = group.expert.gate.slice_rows(first, width),
-                       .y = hidden.data,
-                       .y_stride = hidden.row_stride,
-                       .compute = args.compute};
-  panel_product(ctx.table, product, worker);
-  product.w = group.expert.up.slice_rows(first, width);
-  product.y = up;
-  product.y_stride = width;
-  panel_product(ctx.table, product, worker);
-  for (int64_t i = 0; i < group.count; ++i)
+  group_product(ctx, args, group.expert.gate.slice_rows(first, width), group.count, input.x, hidden.data,
+                hidden.row_stride, worker);
+  group_product(ctx, args, group.expert.up.slice_rows(first, width), group.count, input.x, up, width, worker);
+  for (int64_t i = 0; i < group.count; ++i) {
     ctx.table.swiglu_row({.gate = hidden.row(i),
                           .up = up + i * width,
                           .y = hidden.row(i),
                           .width = width,
                           .round_to_bf16 = args.compute == Compute::kBF16});
+    if (input.hidden.codes != nullptr) quantise_row(ctx.table, hidden.row(i), first, width, input.hidden, i);
+  }
 }
 
 void output_panel(CpuContext& ctx, const ExpertFfn& args, ExpertTask task, Worker& worker) {
@@ -61,19 +120,13 @@ void output_panel(CpuContext& ctx, const ExpertFfn& args, ExpertTask task, Worke
   const int64_t first = task.panel * panel;
   const int64_t width = std::min(panel, group.expert.down.rows - first);
   worker.x_rows.resize(static_cast<size_t>(group.count));
-  for (int64_t i = 0; i < group.count; ++i)
-    worker.x_rows[static_cast<size_t>(i)] = args.hidden.row(group.first + i);
-  panel_product(ctx.table,
-                {.x = worker.x_rows.data(),
-                 .rows = group.count,
-                 .w = group.expert.down.slice_rows(first, width),
-                 .y = args.outputs.row(group.first) + first,
-                 .y_stride = args.outputs.row_stride,
-                 .compute = args.compute},
-                worker);
+  for (int64_t i = 0; i < group.count; ++i) worker.x_rows[static_cast<size_t>(i)] = group.hidden.row(i);
+  group_product(ctx, args, group.expert.down.slice_rows(first, width), group.count,
+                ctx.expert_inputs[static_cast<size_t>(task.group)].hidden,
+                args.outputs.row(group.first) + first, args.outputs.row_stride, worker);
 }
 
-/// The assignments of each row in ascending order, which is that of the experts.
+/// The assignments of each row in ascending order, which is that of the groups.
 void list_by_row(CpuContext& ctx, const ExpertFfn& args) {
   std::vector<int32_t>& starts = ctx.row_starts;
   std::vector<int32_t>& list = ctx.row_assignments;
@@ -106,13 +159,18 @@ void combine(CpuContext& ctx, const ExpertFfn& args) {
 
 void expert_ffn(CpuContext& ctx, const ExpertFfn& args) {
   const Tensor x = product_input(ctx, args.x, args.compute);
-  const int64_t multiply_adds = static_cast<int64_t>(args.rows.size()) * args.y.width * args.hidden.width;
+  prepare_inputs(ctx, args);
+  int64_t multiply_adds = 0;
+  for (const ExpertGroup& group : args.groups)
+    multiply_adds += group.count * args.y.width * group.expert.gate.rows;
   std::vector<ExpertTask>& tasks = ctx.expert_tasks;
-  list_tasks(args, args.hidden.width, tasks);
-  ctx.run(static_cast<int64_t>(tasks.size()), multiply_adds, [&](int64_t task, int worker) {
+  list_tasks(
+      args, [](const ExpertGroup& group) { return group.expert.gate.rows; }, tasks);
+  ctx.run(static_cast<int64_t>(tasks.size()), 2 * multiply_adds, [&](int64_t task, int worker) {
     hidden_panel(ctx, args, x, tasks[static_cast<size_t>(task)], ctx.worker(worker));
   });
-  list_tasks(args, args.y.width, tasks);
+  list_tasks(
+      args, [](const ExpertGroup& group) { return group.expert.down.rows; }, tasks);
   ctx.run(static_cast<int64_t>(tasks.size()), multiply_adds, [&](int64_t task, int worker) {
     output_panel(ctx, args, tasks[static_cast<size_t>(task)], ctx.worker(worker));
   });

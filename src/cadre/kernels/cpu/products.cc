@@ -4,6 +4,7 @@
 
 #include "cadre/kernels/cpu/operations.h"
 #include "cadre/tensor/blocks.h"
+#include "cadre/tensor/packed.h"
 
 namespace cadre::cpu {
 namespace {
@@ -149,16 +150,18 @@ void many_rows(const CpuTable& table, const PanelProduct& p, Worker& worker) {
 }  // namespace
 
 bool reads_in_place(const Weight& w, Compute compute) {
-  return w.dtype == DType::kBF16 || (w.dtype == DType::kF32 && compute == Compute::kF32);
+  return w.dtype == DType::kBF16 || (w.dtype == DType::kF32 && compute != Compute::kBF16);
 }
 
 void decode_weights(const CpuTable& table, const Weight& w, int64_t r, int64_t begin, int64_t count,
                     Compute compute, float* out) {
-  const std::byte* source = w.row(r) + row_bytes(w.dtype, begin);
-  if (const Decode decode = decoder(table, w.dtype); decode != nullptr)
-    decode(source, out, count);
-  else
-    decode_row(w.dtype, source, out, count);
+  if (is_packed(w.dtype)) {
+    decode_packed_row(w.dtype, w.data, w.cols, w.row_offset + r, begin, count, out);
+  } else if (const Decode decode = decoder(table, w.dtype); decode != nullptr) {
+    decode(w.row(r) + row_bytes(w.dtype, begin), out, count);
+  } else {
+    decode_row(w.dtype, w.row(r) + row_bytes(w.dtype, begin), out, count);
+  }
   if (w.scales != nullptr) {
     const float* scales = w.scales + (r + w.row_offset) / w.block_rows * w.scale_stride;
     for (int64_t c = begin; c < begin + count;) {
@@ -179,7 +182,7 @@ void panel_product(const CpuTable& table, const PanelProduct& p, Worker& worker)
 }
 
 Tensor product_input(CpuContext& ctx, const Tensor& x, Compute compute) {
-  if (compute == Compute::kF32) return x;
+  if (compute != Compute::kBF16) return x;
   const int64_t heads = x.head_stride == 0 ? 1 : x.heads;
   Tensor rounded = Tensor::dense(ctx.rounded_x.floats(x.rows * heads * x.width), x.rows, heads, x.width);
   for_rows(ctx, x.rows, heads * x.width, [&](int64_t begin, int64_t end, Worker&) {

@@ -73,6 +73,40 @@ struct SoftmaxBlock {
   float* sum;      ///< 0 before the first block
 };
 
+/// Rows of x rounded to bytes in groups of 32 (Compute::kInt8): [groups][rows], because a product takes one
+/// group of many rows at a time. x = scale * code.
+struct QuantisedRows {
+  int8_t* codes;  ///< [groups][rows][32]
+  float* scales;  ///< [groups][rows]
+  int32_t* sums;  ///< [groups][rows] of the codes
+  int64_t rows;   ///< between two groups
+};
+
+/// One row of x to QuantisedRows.
+struct QuantiseRow {
+  const float* x;  ///< [groups * 32]
+  int64_t groups;
+  int8_t* codes;  ///< group g at codes + g * code_stride
+  int64_t code_stride;
+  float* scales;  ///< group g at scales + g * stride
+  int32_t* sums;
+  int64_t stride;
+};
+
+/// y[r * y_stride + c] = x_r . w_c for x_rows rows and cols columns; w is packed, from the beginning of a
+/// block.
+struct PackedProduct {
+  QuantisedRows x;
+  int64_t x_rows;
+  const uint8_t* w;
+  int64_t block_bytes;  ///< of 16 rows of w
+  int64_t groups;
+  int64_t cols;           ///< rows of w
+  const uint8_t* values;  ///< [16] value + offset by code, for types whose codes are not consecutive integers
+  float* y;
+  int64_t y_stride;
+};
+
 struct RmsNormRow {
   const float* x;
   const float* gain;  ///< may be null
@@ -107,6 +141,15 @@ struct CpuTable {
   void (*pack_bf16)(const PackRows&);
   void (*tile_product)(const TileProduct&);
 
+  // Products with packed weights.
+  void (*quantise_row)(const QuantiseRow&);
+  void (*packed_product_q8)(const PackedProduct&);
+  void (*packed_product_q6)(const PackedProduct&);
+  void (*packed_product_q4)(const PackedProduct&);
+  void (*packed_product_mxfp4)(const PackedProduct&);
+  void (*packed_product_q3)(const PackedProduct&);
+  void (*packed_product_q2)(const PackedProduct&);
+
   // Products along columns.
   void (*column_product_f32)(const ColumnProduct&);
   void (*column_product_bf16)(const ColumnProduct&);
@@ -137,12 +180,16 @@ struct CpuTable {
 // Each sets the entries it has; an entry that an instruction set does not fill is inherited from the one
 // before it. Defined in cpu/<instruction set>/.
 void fill_generic_products(CpuTable& table);
+void fill_generic_packed(CpuTable& table);
 void fill_generic_rows(CpuTable& table);
 void fill_avx2_products(CpuTable& table);
+void fill_avx2_packed(CpuTable& table);
+void fill_avxvnni_packed(CpuTable& table);
 void fill_avx2_rows(CpuTable& table);
 void fill_avx2_decode(CpuTable& table);
 void fill_avx512_products(CpuTable& table);
 void fill_avx512_rows(CpuTable& table);
 void fill_avx512_decode(CpuTable& table);
+void fill_avx512vnni_packed(CpuTable& table);
 
 }  // namespace cadre

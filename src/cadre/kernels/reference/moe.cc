@@ -1,4 +1,3 @@
-#include <algorithm>
 #include <cmath>
 
 #include "cadre/kernels/reference/reference.h"
@@ -16,27 +15,27 @@ double dot(const float* w, const float* x, int64_t count) {
 
 void expert_ffn(const ExpertFfn& args) {
   const int64_t d = args.x.width;
-  const int64_t f = args.hidden.width;
   std::vector<double> y(static_cast<size_t>(args.y.rows * d), 0.0);
-  std::vector<float> x(static_cast<size_t>(d));
-  std::vector<float> hidden(static_cast<size_t>(f));
   for (const ExpertGroup& group : args.groups) {
-    const std::vector<float> gate = decoded(group.expert.gate, args.compute);
-    const std::vector<float> up = decoded(group.expert.up, args.compute);
-    const std::vector<float> down = decoded(group.expert.down, args.compute);
-    for (int64_t a = group.first; a < group.first + group.count; ++a) {
-      const int64_t row = args.rows[static_cast<size_t>(a)];
-      for (int64_t i = 0; i < d; ++i)
-        x[static_cast<size_t>(i)] = rounded_input(args.x.row(row)[i], args.compute);
+    const ExpertWeights& expert = group.expert;
+    const std::vector<float> gate = decoded(expert.gate, args.compute);
+    const std::vector<float> up = decoded(expert.up, args.compute);
+    const std::vector<float> down = decoded(expert.down, args.compute);
+    const int64_t f = expert.gate.rows;
+    for (int64_t i = 0; i < group.count; ++i) {
+      const auto a = static_cast<size_t>(group.first + i);
+      const int64_t row = args.rows[a];
+      const std::vector<float> for_gate = rounded_inputs(args.x.row(row), d, expert.gate, args.compute);
+      const std::vector<float> for_up = rounded_inputs(args.x.row(row), d, expert.up, args.compute);
       for (int64_t j = 0; j < f; ++j) {
-        const double g = dot(gate.data() + j * d, x.data(), d);
-        const double u = dot(up.data() + j * d, x.data(), d);
-        hidden[static_cast<size_t>(j)] =
-            rounded_input(static_cast<float>(g / (1 + std::exp(-g)) * u), args.compute);
+        const double g = dot(gate.data() + j * d, for_gate.data(), d);
+        const double u = dot(up.data() + j * d, for_up.data(), d);
+        group.hidden.row(i)[j] = static_cast<float>(g / (1 + std::exp(-g)) * u);
       }
-      for (int64_t i = 0; i < d; ++i)
-        y[static_cast<size_t>(row * d + i)] +=
-            double{args.weights[static_cast<size_t>(a)]} * dot(down.data() + i * f, hidden.data(), f);
+      const std::vector<float> hidden = rounded_inputs(group.hidden.row(i), f, expert.down, args.compute);
+      for (int64_t o = 0; o < d; ++o)
+        y[static_cast<size_t>(row * d + o)] +=
+            double{args.weights[a]} * dot(down.data() + o * f, hidden.data(), f);
     }
   }
   for (int64_t t = 0; t < args.y.rows; ++t)

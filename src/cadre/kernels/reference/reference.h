@@ -21,8 +21,8 @@ void kv_read(const KvRead& args);
 void attend(const Attend& args);
 void expert_ffn(const ExpertFfn& args);
 
-/// An input of a matrix product as the product sees it.
-float rounded_input(float value, Compute compute);
+/// A row of inputs as a product with w sees it.
+std::vector<float> rounded_inputs(const float* x, int64_t width, const Weight& w, Compute compute);
 
 /// All of w as the product sees it, [rows, cols].
 std::vector<float> decoded(const Weight& w, Compute compute);

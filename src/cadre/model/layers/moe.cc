@@ -18,19 +18,25 @@ Tensor Moe::forward(Context& ctx, const Tensor& x, std::span<const RoutingPolicy
   for (const RoutingPolicy& policy : policies) plan = policy(std::move(plan));
   if (ctx.trace != nullptr) trace_plan(*ctx.trace, plan);
 
-  const Tensor y = run_experts(ctx, x, plan);  // [T, d]
-  if (c.n_shared_experts > 0) ops::add_in_place(ctx, y, shared.forward(ctx, x));
-  return y;
+  return run_experts(ctx, x, plan);  // [T, d]
 }
 
 Tensor Moe::run_experts(Context& ctx, const Tensor& x, const RoutingPlan& plan) const {
-  const ExpertAssignments assigned = group_by_expert(plan, c.n_routed_experts);
+  ExpertAssignments assigned = group_by_expert(plan, c.n_routed_experts);
   std::vector<ExpertGroup> groups(assigned.experts.size());
   for (size_t g = 0; g < groups.size(); ++g)
     groups[g] = {.expert = experts[assigned.experts[g]],
                  .first = assigned.first[g],
                  .count = assigned.first[g + 1] - assigned.first[g]};
-  return ops::expert_ffn(ctx, x, groups, assigned.rows, assigned.weights, c.moe_intermediate_size);
+  if (c.n_shared_experts > 0) {
+    groups.push_back(
+        {.expert = shared.expert(), .first = static_cast<int64_t>(assigned.rows.size()), .count = x.rows});
+    for (int32_t t = 0; t < static_cast<int32_t>(x.rows); ++t) {
+      assigned.rows.push_back(t);
+      assigned.weights.push_back(1.0f);
+    }
+  }
+  return ops::expert_ffn(ctx, x, groups, assigned.rows, assigned.weights);
 }
 
 }  // namespace cadre
