@@ -25,11 +25,8 @@ struct Flags {
 Result<DType> parse_type(const std::string& type) {
   if (type == "bf16") return DType::kBF16;
   if (type == "f32") return DType::kF32;
-  for (const char* quantised : {"q4", "q8", "q4_0", "q4_k", "q6_k", "q8_0", "mxfp4", "fp8"})
-    if (type == quantised)
-      return fail(ErrorKind::kUsage,
-                  "--type {} is not there yet: it comes with quantisation; bf16 and f32 are", type);
-  return fail(ErrorKind::kUsage, "--type: expected bf16 or f32, found '{}'", type);
+  if (const auto packed = dtype_from_name(type); packed && is_packed(*packed)) return *packed;
+  return fail(ErrorKind::kUsage, "--type: expected f32, bf16, q8, q6, q4, mxfp4, q3 or q2, found '{}'", type);
 }
 
 Status run(const Flags& flags) {
@@ -65,7 +62,8 @@ Action set_up_init(CLI::App& app) {
   app.add_option("OUT", flags->out, "model directory to make; must not exist, or be empty")->required();
   add_flag(app, "--layers", flags->layers, "keep only the first N layers")
       ->check(CLI::Range(int64_t{1}, int64_t{65536}));
-  add_flag(app, "--type", flags->type, "type of the weights: bf16 or f32")->capture_default_str();
+  add_flag(app, "--type", flags->type, "type of the matrices: f32, bf16, q8, q6, q4, mxfp4, q3 or q2")
+      ->capture_default_str();
   add_flag(app, "-s,--seed", flags->seed, "seed of the weights")->capture_default_str();
   add_flag(app, "-t,--threads", flags->threads, "threads; 0: one per core")->check(CLI::Range(0, 1024));
   return [flags] { return run(*flags); };

@@ -13,7 +13,7 @@
 namespace cadre {
 
 struct RandomModelOptions {
-  DType type = DType::kBF16;  ///< of the matrices and norm gains: kBF16 or kF32
+  DType type = DType::kBF16;  ///< of the matrices: kBF16, kF32 or packed (see random_tensors)
   uint64_t seed = 0;
   int threads = 0;  ///< 0: one per core
 };
@@ -33,10 +33,10 @@ using WriteProgress = FunctionRef<void(int64_t done_bytes, int64_t total_bytes)>
 /// appears only when it is complete. A tensor's values depend on its name and the seed alone: not on threads,
 /// and a model cut to fewer layers has the same values in those.
 ///
-/// Weights are normal with standard deviation 0.02, norm gains 1, selection biases 0. Embeddings have
-/// standard deviation 1: the residual stream is then that of the token rather than of the layers before, and
-/// routing spreads over the experts. Tied to the head they have 1 / sqrt(hidden_size), which keeps logits of
-/// order 1 but for the token just seen, which such a model predicts again.
+/// Weights are normal (packed codes: even) with standard deviation 0.02, norm gains 1, selection biases 0.
+/// Embeddings have standard deviation 1: the residual stream is then that of the token rather than of the
+/// layers before, and routing spreads over the experts. Tied to the head they have 1 / sqrt(hidden_size),
+/// which keeps logits of order 1 but for the token just seen, which such a model predicts again.
 ///
 /// Errors: kInvalid (the configuration, `out` in use), kTooLarge (not enough disk, with the numbers), kIo,
 /// kInterrupt. None leaves anything behind.
