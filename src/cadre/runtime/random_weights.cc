@@ -87,7 +87,8 @@ uint16_t packed_scale_bits(DType type, double deviation) {
   return static_cast<uint16_t>(128 + std::lround(std::log2(scale)));
 }
 
-/// Blocks [first, first + count) of a packed matrix: equal scales, random codes.
+/// Blocks [first, first + count) of a packed matrix: random codes, scales of one magnitude. Codes reach one
+/// step further down than up, and scales of random sign keep that from adding up to a mean.
 void fill_packed(const RandomStream& stream, const RandomTensor& tensor, uint16_t scale, int64_t first,
                  int64_t count, std::byte* out) {
   const DType type = tensor.spec.dtype;
@@ -97,7 +98,11 @@ void fill_packed(const RandomStream& stream, const RandomTensor& tensor, uint16_
     if (type == DType::kPackedMXFP4)
       std::fill(out, out + scale_bytes, static_cast<std::byte>(scale));
     else
-      for (int64_t i = 0; i < scale_bytes; i += 2) std::memcpy(out + i, &scale, sizeof scale);
+      for (int64_t i = 0; i < scale_bytes / 2; ++i) {
+        const uint64_t signs = stream.bits(~static_cast<uint64_t>(block * scale_bytes + i / 64));
+        const auto signed_scale = static_cast<uint16_t>(scale | (signs >> (i % 64) & 1) << 15);
+        std::memcpy(out + 2 * i, &signed_scale, sizeof signed_scale);
+      }
     // A group's codes are a multiple of 128 bytes.
     for (int64_t i = scale_bytes; i < tensor.unit_bytes; i += 8) {
       const uint64_t bits = stream.bits(static_cast<uint64_t>((block * tensor.unit_bytes + i) / 8));

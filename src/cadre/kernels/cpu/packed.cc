@@ -31,20 +31,20 @@ const uint8_t* lookup_values(DType type) {
   return tables[static_cast<size_t>(packed_index(type))].data();
 }
 
-auto product_of(const CpuTable& table, DType type) {
+const PackedLoops& loops_of(const CpuTable& table, DType type) {
   switch (type) {
     case DType::kPackedQ8:
-      return table.packed_product_q8;
+      return table.q8;
     case DType::kPackedQ6:
-      return table.packed_product_q6;
+      return table.q6;
     case DType::kPackedQ4:
-      return table.packed_product_q4;
+      return table.q4;
     case DType::kPackedMXFP4:
-      return table.packed_product_mxfp4;
+      return table.mxfp4;
     case DType::kPackedQ3:
-      return table.packed_product_q3;
+      return table.q3;
     default:
-      return table.packed_product_q2;
+      return table.q2;
   }
 }
 
@@ -95,15 +95,30 @@ void gather_rows(const QuantisedRows& all, std::span<const int32_t> from, int64_
 void packed_product(const CpuTable& table, const QuantisedRows& x, int64_t rows, const Weight& w, float* y,
                     int64_t y_stride) {
   if (rows == 0 || w.rows == 0) return;
-  product_of(table, w.dtype)({.x = x,
-                              .x_rows = rows,
-                              .w = reinterpret_cast<const uint8_t*>(w.data),
-                              .block_bytes = w.row_bytes * kPackedRows,
-                              .groups = w.cols / kPackedGroup,
-                              .cols = w.rows,
-                              .values = lookup_values(w.dtype),
-                              .y = y,
-                              .y_stride = y_stride});
+  loops_of(table, w.dtype)
+      .product({.x = x,
+                .x_rows = rows,
+                .w = reinterpret_cast<const uint8_t*>(w.data),
+                .block_bytes = w.row_bytes * kPackedRows,
+                .groups = w.cols / kPackedGroup,
+                .cols = w.rows,
+                .values = lookup_values(w.dtype),
+                .y = y,
+                .y_stride = y_stride});
+}
+
+void decode_packed(const CpuTable& table, const Weight& w, int64_t r, int64_t begin, int64_t count,
+                   float* out) {
+  const int64_t row = w.row_offset + r;
+  const std::byte* block = w.data + row / kPackedRows * kPackedRows * w.row_bytes;
+  loops_of(table, w.dtype)
+      .decode_row({.block = reinterpret_cast<const uint8_t*>(block),
+                   .row = row % kPackedRows,
+                   .groups = w.cols / kPackedGroup,
+                   .first = begin / kPackedGroup,
+                   .count = count / kPackedGroup,
+                   .values = lookup_values(w.dtype),
+                   .out = out});
 }
 
 }  // namespace cadre::cpu

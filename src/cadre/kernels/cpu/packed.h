@@ -33,4 +33,8 @@ inline QuantisedRows from_row(const QuantisedRows& x, int64_t first) {
 void packed_product(const CpuTable& table, const QuantisedRows& x, int64_t rows, const Weight& w, float* y,
                     int64_t y_stride);
 
+/// Columns [begin, begin + count), multiples of 32, of row r of a packed matrix as f32.
+void decode_packed(const CpuTable& table, const Weight& w, int64_t r, int64_t begin, int64_t count,
+                   float* out);
+
 }  // namespace cadre::cpu

@@ -3,8 +3,8 @@
 #include <algorithm>
 
 #include "cadre/kernels/cpu/operations.h"
+#include "cadre/kernels/cpu/packed.h"
 #include "cadre/tensor/blocks.h"
-#include "cadre/tensor/packed.h"
 
 namespace cadre::cpu {
 namespace {
@@ -156,7 +156,7 @@ bool reads_in_place(const Weight& w, Compute compute) {
 void decode_weights(const CpuTable& table, const Weight& w, int64_t r, int64_t begin, int64_t count,
                     Compute compute, float* out) {
   if (is_packed(w.dtype)) {
-    decode_packed_row(w.dtype, w.data, w.cols, w.row_offset + r, begin, count, out);
+    decode_packed(table, w, r, begin, count, out);
   } else if (const Decode decode = decoder(table, w.dtype); decode != nullptr) {
     decode(w.row(r) + row_bytes(w.dtype, begin), out, count);
   } else {

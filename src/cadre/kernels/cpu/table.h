@@ -107,6 +107,23 @@ struct PackedProduct {
   int64_t y_stride;
 };
 
+/// Columns [32 first, 32 (first + count)) of one row of a packed matrix as f32, scale * value.
+struct DecodePackedRow {
+  const uint8_t* block;  ///< the row's block of 16
+  int64_t row;           ///< in the block
+  int64_t groups;        ///< of the whole row
+  int64_t first;
+  int64_t count;
+  const uint8_t* values;  ///< as PackedProduct
+  float* out;
+};
+
+/// What the kernels can do with one packed type.
+struct PackedLoops {
+  void (*product)(const PackedProduct&);
+  void (*decode_row)(const DecodePackedRow&);
+};
+
 struct RmsNormRow {
   const float* x;
   const float* gain;  ///< may be null
@@ -143,12 +160,12 @@ struct CpuTable {
 
   // Products with packed weights.
   void (*quantise_row)(const QuantiseRow&);
-  void (*packed_product_q8)(const PackedProduct&);
-  void (*packed_product_q6)(const PackedProduct&);
-  void (*packed_product_q4)(const PackedProduct&);
-  void (*packed_product_mxfp4)(const PackedProduct&);
-  void (*packed_product_q3)(const PackedProduct&);
-  void (*packed_product_q2)(const PackedProduct&);
+  PackedLoops q8;
+  PackedLoops q6;
+  PackedLoops q4;
+  PackedLoops mxfp4;
+  PackedLoops q3;
+  PackedLoops q2;
 
   // Products along columns.
   void (*column_product_f32)(const ColumnProduct&);

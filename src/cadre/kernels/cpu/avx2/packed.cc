@@ -6,6 +6,6 @@
 
 namespace cadre {
 
-void fill_avx2_packed(CpuTable& table) { fill_packed_products(table); }
+void fill_avx2_packed(CpuTable& table) { fill_packed(table); }
 
 }  // namespace cadre

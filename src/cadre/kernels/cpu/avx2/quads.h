@@ -16,6 +16,11 @@ CADRE_INLINE Quad load_quad(const void* p) {
   const auto* q = static_cast<const __m256i*>(p);
   return {_mm256_loadu_si256(q), _mm256_loadu_si256(q + 1)};
 }
+CADRE_INLINE void store_quad(void* p, Quad a) {
+  auto* q = static_cast<__m256i*>(p);
+  _mm256_storeu_si256(q, a.low);
+  _mm256_storeu_si256(q + 1, a.high);
+}
 template <int kShift, int kMask>
 CADRE_INLINE __m256i half_bits(__m256i a) {
   __m256i shifted = a;

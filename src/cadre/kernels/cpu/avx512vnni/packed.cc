@@ -6,6 +6,6 @@
 
 namespace cadre {
 
-void fill_avx512vnni_packed(CpuTable& table) { fill_packed_products(table); }
+void fill_avx512vnni_packed(CpuTable& table) { fill_packed(table); }
 
 }  // namespace cadre

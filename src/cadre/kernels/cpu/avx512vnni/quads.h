@@ -13,6 +13,7 @@ struct Ints {
 };
 
 CADRE_INLINE Quad load_quad(const void* p) { return {_mm512_loadu_si512(p)}; }
+CADRE_INLINE void store_quad(void* p, Quad a) { _mm512_storeu_si512(p, a.v); }
 template <int kShift, int kMask>
 CADRE_INLINE Quad bits(Quad a) {
   __m512i shifted = a.v;

@@ -17,6 +17,7 @@ CADRE_INLINE Quad load_quad(const void* p) {
   __builtin_memcpy(&r, p, sizeof r);
   return r;
 }
+CADRE_INLINE void store_quad(void* p, const Quad& a) { __builtin_memcpy(p, &a, sizeof a); }
 /// Each byte shifted right by kShift (left if negative), then masked.
 template <int kShift, int kMask>
 CADRE_INLINE Quad bits(const Quad& a) {

@@ -254,14 +254,39 @@ void quantise_row(const QuantiseRow& a) {
   }
 }
 
-void fill_packed_products(CpuTable& table) {
+/// Unpacks all sixteen rows, which are together in the registers anyway, and keeps one.
+template <class Codes>
+void decode_packed_row(const DecodePackedRow& a) {
+  const Quad values = load_values(a.values);
+  const uint8_t* scales = a.block + a.first * Codes::kScaleBytes;
+  const uint8_t* codes = a.block + a.groups * Codes::kScaleBytes + a.first * Codes::kCodeBytes;
+  float* out = a.out;
+  for (int64_t g = 0; g < a.count; ++g, out += 32, scales += Codes::kScaleBytes, codes += Codes::kCodeBytes) {
+    Quad w[8];
+    Codes::quads(codes, values, w);
+    alignas(64) uint8_t bytes[8][64];
+#pragma GCC unroll 8
+    for (int u = 0; u < 8; ++u) store_quad(bytes[u], w[u]);
+    alignas(64) float row_scales[16];
+    store(row_scales, Codes::scales(scales));
+    const float scale = row_scales[a.row];
+    for (int u = 0; u < 8; ++u)
+      for (int j = 0; j < 4; ++j)
+        out[4 * u + j] = scale * static_cast<float>(bytes[u][4 * a.row + j] - Codes::kOffset);
+  }
+}
+
+template <class Codes>
+constexpr PackedLoops kPackedLoops{packed_product<Codes>, decode_packed_row<Codes>};
+
+void fill_packed(CpuTable& table) {
   table.quantise_row = quantise_row;
-  table.packed_product_q8 = packed_product<CodesQ8>;
-  table.packed_product_q6 = packed_product<CodesQ6>;
-  table.packed_product_q4 = packed_product<CodesQ4>;
-  table.packed_product_mxfp4 = packed_product<CodesMxfp4>;
-  table.packed_product_q3 = packed_product<CodesQ3>;
-  table.packed_product_q2 = packed_product<CodesQ2>;
+  table.q8 = kPackedLoops<CodesQ8>;
+  table.q6 = kPackedLoops<CodesQ6>;
+  table.q4 = kPackedLoops<CodesQ4>;
+  table.mxfp4 = kPackedLoops<CodesMxfp4>;
+  table.q3 = kPackedLoops<CodesQ3>;
+  table.q2 = kPackedLoops<CodesQ2>;
 }
 
 }  // namespace
