@@ -6,13 +6,18 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <utility>
+#include <vector>
 
 namespace cadre {
 namespace {
+
+/// MADV_POPULATE_READ, which older C libraries have no name for.
+constexpr int kPopulateRead = 22;
 
 ErrorKind kind_of(int system_error) { return system_error == ENOENT ? ErrorKind::kNotFound : ErrorKind::kIo; }
 
@@ -95,6 +100,30 @@ MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
 
 MappedFile::~MappedFile() {
   if (data_ != nullptr) ::munmap(const_cast<void*>(data_), size_);
+}
+
+void MappedFile::map_resident() const {
+  struct stat info {};
+  // Of files that one may not write, mincore says that every page is there, and populating would read them.
+  if (::stat(path_.c_str(), &info) != 0 || (info.st_uid != ::geteuid() && ::access(path_.c_str(), W_OK) != 0))
+    return;
+  const auto page = static_cast<size_t>(::sysconf(_SC_PAGESIZE));
+  constexpr size_t kPiece = size_t{64} << 20;
+  auto* const data = static_cast<std::byte*>(const_cast<void*>(data_));
+  std::vector<unsigned char> held(kPiece / page);
+  for (size_t begin = 0; begin < size_; begin += kPiece) {
+    const size_t bytes = std::min(kPiece, size_ - begin);
+    const size_t pages = (bytes + page - 1) / page;
+    if (::mincore(data + begin, bytes, held.data()) != 0) return;
+    for (size_t first = 0; first < pages;) {
+      size_t end = first;
+      while (end < pages && (held[end] & 1) != 0) ++end;
+      // Kernels before 5.14 refuse; the pages are then mapped as they are used.
+      if (end > first && ::madvise(data + begin + first * page, (end - first) * page, kPopulateRead) != 0)
+        return;
+      first = end + 1;
+    }
+  }
 }
 
 Result<std::string> read_text_file(const std::filesystem::path& path, size_t limit_bytes) {

@@ -24,6 +24,9 @@ class MappedFile {
   ~MappedFile();
 
   std::span<const std::byte> bytes() const { return {static_cast<const std::byte*>(data_), size_}; }
+  /// Enters what the page cache already holds into the page table, so that using it first costs no fault;
+  /// reads nothing from the disk. Does nothing where the system does not say what is held (files of others).
+  void map_resident() const;
   const std::filesystem::path& path() const { return path_; }
 
  private:

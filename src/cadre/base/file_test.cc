@@ -37,6 +37,25 @@ class FileTest : public ::testing::Test {
   fs::path folder_;
 };
 
+TEST_F(FileTest, ResidentPagesAreMappedWithoutReading) {
+  constexpr size_t kBytes = size_t{8} << 20;
+  std::ofstream(folder_ / "f", std::ios::binary) << std::string(kBytes, 'x');
+  const auto file = MappedFile::open(folder_ / "f");
+  ASSERT_TRUE(file);
+  file->map_resident();
+  const auto faults = [] {
+    rusage usage{};
+    getrusage(RUSAGE_SELF, &usage);
+    return usage.ru_minflt;
+  };
+  const long before = faults();
+  int sum = 0;
+  for (size_t i = 0; i < kBytes; i += 4096) sum += std::to_integer<int>(file->bytes()[i]);
+  // The system maps 16 pages at a fault, so reading unmapped memory would take 128.
+  EXPECT_LT(faults() - before, 64) << sum;
+  EXPECT_EQ(sum, 'x' * static_cast<int>(kBytes / 4096));
+}
+
 TEST_F(FileTest, MapsWhatWasWritten) {
   const std::string text("a\0b\n", 4);
   ASSERT_TRUE(write_text_file(folder_ / "f", text));

@@ -57,6 +57,8 @@ class SafetensorsFile {
            (tensor.bytes.data() - header_.data.data()) % info(tensor.dtype).block_bytes == 0;
   }
   const std::filesystem::path& path() const { return file_.path(); }
+  /// See MappedFile.
+  void map_resident() const { file_.map_resident(); }
   /// The whole mapping, for prefetching.
   std::span<const std::byte> bytes() const { return file_.bytes(); }
 

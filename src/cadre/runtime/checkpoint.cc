@@ -74,6 +74,13 @@ int64_t Checkpoint::stored_bytes() const {
   return gguf_ ? gguf_->tensor_bytes() : safetensors_->tensor_bytes();
 }
 
+void Checkpoint::map_resident() const {
+  if (gguf_)
+    for (const MappedFile& file : gguf_->files()) file.map_resident();
+  else
+    for (const SafetensorsFile& file : safetensors_->files()) file.map_resident();
+}
+
 Result<Json> read_checkpoint_config(const std::filesystem::path& path) {
   if (!is_gguf_path(path)) return read_json_file((path / "config.json").string());
   CADRE_TRY(const GgufFile file, GgufFile::open(path));

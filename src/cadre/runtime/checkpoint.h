@@ -35,6 +35,8 @@ class Checkpoint {
   /// GGUF files carry their tokenizer; null for a directory.
   const GgufFile* gguf() const { return gguf_ ? &*gguf_ : nullptr; }
   const std::filesystem::path& path() const { return path_; }
+  /// See MappedFile; of all files.
+  void map_resident() const;
 
  private:
   std::filesystem::path path_;

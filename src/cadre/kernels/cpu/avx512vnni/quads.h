@@ -69,7 +69,7 @@ CADRE_INLINE void store_zero_bytes(int8_t* p) {
 }
 
 CADRE_INLINE void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }
-constexpr int64_t kPrefetchBytes = 2048;
+constexpr int64_t kPrefetchBytes = 4096;
 // 16 registers of weights, 2 of scales, and what two rows of sums need.
 constexpr int kPackedBlocks = 2;
 
