@@ -1,5 +1,6 @@
 // Broken models and broken requests: a clear error each, exit code 1 or 2, nothing half-written.
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <cstring>
 #include <functional>
@@ -186,6 +187,25 @@ TEST_F(BrokenInput, AFullDiskLeavesNothing) {
                                     " --out " + out().string(),
                                 "", "ulimit -f 1;");
   expect_clear_error(result, "write");
+}
+
+TEST_F(BrokenInput, APipeAsInputOrOutput) {
+  const fs::path pipe = scratch_ / "pipe";
+  ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+  const std::string ids = (scratch_ / "ids.json").string();
+  expect_clear_error(
+      run_cadre("logits " + model().string() + " --ids " + ids + " --out " + pipe.string(), "", "timeout 20"),
+      "not a regular file");
+  EXPECT_TRUE(fs::is_fifo(pipe));
+  fs::remove(model() / "config.json");
+  fs::rename(pipe, model() / "config.json");
+  expect_clear_error(run_cadre("inspect " + model().string(), "", "timeout 20"), "not a regular file");
+}
+
+TEST_F(BrokenInput, AnEmptyOutputPath) {
+  const std::string ids = (scratch_ / "ids.json").string();
+  expect_clear_error(run_cadre("logits " + model().string() + " --ids " + ids + " --out ''"), "empty");
+  expect_clear_error(run_cadre("init deepseek-v2-lite ''"), "empty");
 }
 
 TEST_F(BrokenInput, AnOutputFolderThatDoesNotExist) {

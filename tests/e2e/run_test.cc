@@ -60,6 +60,16 @@ TEST(Run, APromptLongerThanTheContextIsAClearError) {
   EXPECT_NE(result.err.find("do not fit"), std::string::npos) << result.err;
 }
 
+TEST(Run, AContextSmallerThanAPageHolds) {
+  EXPECT_EQ(run_cadre("run -q -c 3 --raw -p 'one two three four five six'").exit_code, 1);
+  const auto document =
+      parse_json(run_cadre("run --json --temp 0 -c 9 --raw -p 'Once upon a time'").out, "run");
+  ASSERT_TRUE(document.has_value()) << document.error().message;
+  // The last token sampled needs no room of its own.
+  EXPECT_EQ((*document)["prompt_tokens"].get<int>() + (*document)["completion_tokens"].get<int>(), 10);
+  EXPECT_EQ((*document)["finish_reason"], "length");
+}
+
 TEST(Run, AnEmptyRawPromptIsAClearErrorOrAnAnswerFromBos) {
   const auto result = run_cadre("run -q -n 4 --raw -p ''");
   EXPECT_TRUE(result.exit_code == 0 || result.exit_code == 1) << result.err;

@@ -122,7 +122,7 @@ TEST_P(Golden, LogitsHiddenStatesAndRoutingMatchTheReference) {
                tensor.name.starts_with("router_logits.")) {
       const auto expected = values<float>(*golden_, tensor.name);
       const auto found = rows_kept(values<float>(ours, tensor.name), tensor);
-      EXPECT_LE(largest_difference(found, expected), 2e-4f * std::max(1.0f, largest_magnitude(expected)))
+      EXPECT_LE(largest_difference(found, expected), 1e-4f * std::max(1.0f, largest_magnitude(expected)))
           << tensor.name;
     } else {
       continue;

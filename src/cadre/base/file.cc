@@ -26,6 +26,10 @@ tl::unexpected<Error> system_failure(const std::filesystem::path& path, const ch
   return fail(kind_of(system_error), "{}: cannot {}: {}", path.string(), action, std::strerror(system_error));
 }
 
+const char* describe_mode(mode_t mode) {
+  return S_ISDIR(mode) ? "a directory" : "something that is not a regular file";
+}
+
 /// Temporary names of unfinished files, in a form that a signal handler may read: fixed slots, each claimed
 /// by an atomic flag. A program that writes more files at once than there are slots merely loses the
 /// clean-up of the excess ones after an interrupt.
@@ -61,7 +65,8 @@ void forget_unfinished(const std::string& path) {
 }  // namespace
 
 Result<MappedFile> MappedFile::open(const std::filesystem::path& path) {
-  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  // O_NONBLOCK: opening a pipe that nobody writes to would wait for ever.
+  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (descriptor < 0) return system_failure(path, "open", errno);
   struct stat info {};
   if (::fstat(descriptor, &info) != 0) {
@@ -71,8 +76,7 @@ Result<MappedFile> MappedFile::open(const std::filesystem::path& path) {
   }
   if (!S_ISREG(info.st_mode)) {
     ::close(descriptor);
-    return invalid("{}: expected a file, found {}", path.string(),
-                   S_ISDIR(info.st_mode) ? "a directory" : "something that is not a regular file");
+    return invalid("{}: expected a file, found {}", path.string(), describe_mode(info.st_mode));
   }
   const auto size = static_cast<size_t>(info.st_size);
   if (size == 0) {
@@ -135,9 +139,10 @@ Result<std::string> read_text_file(const std::filesystem::path& path, size_t lim
 }
 
 Result<AtomicFile> AtomicFile::create(const std::filesystem::path& path) {
-  std::error_code ignored;
-  if (std::filesystem::is_directory(path, ignored))
-    return invalid("{}: expected a file to write, found a directory", path.string());
+  if (path.empty()) return invalid("expected the path of a file to write, found an empty one");
+  struct stat info {};
+  if (::stat(path.c_str(), &info) == 0 && !S_ISREG(info.st_mode))
+    return invalid("{}: expected a file to write, found {}", path.string(), describe_mode(info.st_mode));
   std::string name = path.string() + ".partial-XXXXXX";
   const int descriptor = ::mkostemp(name.data(), O_CLOEXEC);
   if (descriptor < 0) return system_failure(path, "create", errno);
@@ -215,7 +220,7 @@ Status write_text_file(const std::filesystem::path& path, std::string_view text)
 
 Result<AtomicFolder> AtomicFolder::create(const std::filesystem::path& path) {
   std::error_code failure;
-  std::filesystem::path target = std::filesystem::absolute(path).lexically_normal();
+  CADRE_TRY(std::filesystem::path target, absolute_path(path));
   if (!target.has_filename()) target = target.parent_path();  // "out/"
   if (std::filesystem::exists(std::filesystem::symlink_status(target, failure))) {
     if (!std::filesystem::is_directory(target, failure))
@@ -264,8 +269,16 @@ void remove_unfinished_files() noexcept {
     if (slot.valid.load()) ::rmdir(slot.path);
 }
 
+Result<std::filesystem::path> absolute_path(const std::filesystem::path& path) {
+  if (path.empty()) return invalid("expected a path, found an empty one");
+  std::error_code failure;
+  const std::filesystem::path absolute = std::filesystem::absolute(path, failure);
+  if (failure) return system_failure(path, "find the absolute path", failure.value());
+  return absolute.lexically_normal();
+}
+
 Result<uint64_t> free_disk_bytes(const std::filesystem::path& path) {
-  std::filesystem::path existing = std::filesystem::absolute(path);
+  CADRE_TRY(std::filesystem::path existing, absolute_path(path));
   std::error_code ignored;
   while (!std::filesystem::exists(existing, ignored) && existing.has_relative_path())
     existing = existing.parent_path();

@@ -16,6 +16,7 @@ namespace cadre {
 /// A file that is shortened by another process while mapped raises SIGBUS on access, as with every mapping.
 class MappedFile {
  public:
+  /// Never blocks, whatever lies at `path`.
   /// Errors: kNotFound, kIo (with the system's reason), kInvalid for a directory or another non-file.
   static Result<MappedFile> open(const std::filesystem::path& path);
 
@@ -46,7 +47,8 @@ Result<std::string> read_text_file(const std::filesystem::path& path, size_t lim
 /// of all files alive are known, so that an interrupted program can remove them: see remove_unfinished_files.
 class AtomicFile {
  public:
-  /// Errors: kIo (no such folder, permission).
+  /// Errors: kInvalid (an empty path; a folder, device, pipe or socket there, which a rename would replace);
+  /// kIo (no such folder, permission).
   static Result<AtomicFile> create(const std::filesystem::path& path);
 
   AtomicFile(AtomicFile&& other) noexcept;
@@ -77,7 +79,8 @@ Status write_text_file(const std::filesystem::path& path, std::string_view text)
 /// commit, it leaves nothing behind, as AtomicFile.
 class AtomicFolder {
  public:
-  /// `path` must not exist, or be an empty folder. Errors: kInvalid for anything else there, kIo.
+  /// `path` must not exist, or be an empty folder. Errors: kInvalid for anything else there or an empty path,
+  /// kIo.
   static Result<AtomicFolder> create(const std::filesystem::path& path);
 
   AtomicFolder(AtomicFolder&& other) noexcept;
@@ -99,6 +102,11 @@ class AtomicFolder {
 /// Removes the temporary files of every AtomicFile alive, and the folder of every AtomicFolder that is then
 /// empty. Async-signal-safe; for the last step before an interrupted program leaves.
 void remove_unfinished_files() noexcept;
+
+/// `path` from the root, without `.` and `..`.
+/// Errors: kInvalid (empty), kNotFound (the working
+/// directory is gone).
+Result<std::filesystem::path> absolute_path(const std::filesystem::path& path);
 
 /// Bytes free for an ordinary user on the file system that holds `path` (or its nearest existing parent).
 Result<uint64_t> free_disk_bytes(const std::filesystem::path& path);

@@ -182,6 +182,31 @@ TEST_F(FileTest, MoreUnfinishedFilesThanAreRemembered) {
   EXPECT_EQ(file_count(), 0);
 }
 
+TEST_F(FileTest, APipeIsNeitherReadNorReplaced) {
+  const fs::path pipe = folder_ / "pipe";
+  ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+  expect_error(MappedFile::open(pipe), ErrorKind::kInvalid, "not a regular file");
+  expect_error(AtomicFile::create(pipe), ErrorKind::kInvalid, "not a regular file");
+  EXPECT_TRUE(fs::is_fifo(pipe));
+  EXPECT_EQ(file_count(), 1);
+}
+
+TEST_F(FileTest, AnEmptyPathIsAnError) {
+  expect_error(AtomicFile::create(""), ErrorKind::kInvalid, "empty");
+  expect_error(AtomicFolder::create(""), ErrorKind::kInvalid, "empty");
+  expect_error(free_disk_bytes(""), ErrorKind::kInvalid, "empty");
+}
+
+TEST_F(FileTest, AWorkingDirectoryThatIsGoneIsAnError) {
+  const fs::path before = fs::current_path();
+  fs::create_directory(folder_ / "gone");
+  fs::current_path(folder_ / "gone");
+  fs::remove(folder_ / "gone");
+  expect_error(free_disk_bytes("f"), ErrorKind::kNotFound, "absolute path");
+  expect_error(AtomicFolder::create("f"), ErrorKind::kNotFound, "absolute path");
+  fs::current_path(before);
+}
+
 TEST_F(FileTest, FreeBytesOfTheNearestFolder) {
   const auto here = free_disk_bytes(folder_);
   const auto below = free_disk_bytes(folder_ / "not" / "yet" / "there");

@@ -153,7 +153,7 @@ Action set_up_bench(CLI::App& app) {
   flags->model.add_to(app);
   flags->engine.add_to(app, /*with_context=*/false);
   app.remove_option(app.get_option("--threads"));  // a list here
-  add_list(app, "-p,--prompt", bench.prompts,
+  add_list(app, "-p,--n-prompt,--prompt", bench.prompts,
            "tokens of a prefill, 0 for none; several values separated by commas", int64_t{0});
   add_list(app, "-n,--predict", bench.predicts, "tokens of a decode, 0 for none", int64_t{0});
   add_list(app, "-d,--depth", bench.depths, "tokens in the KV cache before", int64_t{0});

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cctype>
 #include <charconv>
+#include <limits>
 #include <random>
 
 #include "cadre/runtime/find_model.h"
@@ -17,6 +18,21 @@ std::string environment_name(const std::string& flag_names) {
     return c == '-' ? '_' : static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
   });
   return name;
+}
+
+CLI::Option* add_switch(CLI::App& app, const std::string& names, bool& value, const std::string& help) {
+  return app.add_flag(names, value, help)->envname(environment_name(names));
+}
+
+CLI::Option* add_seed_flag(CLI::App& app, std::optional<uint64_t>& seed, const std::string& help) {
+  const auto whole_number = [](const std::string& text) -> std::string {
+    uint64_t value = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (error == std::errc() && end == text.data() + text.size()) return {};
+    return fmt::format("expected a whole number from 0 to {}, found '{}'",
+                       std::numeric_limits<uint64_t>::max(), text);
+  };
+  return add_flag(app, "-s,--seed", seed, help)->check(whole_number);
 }
 
 void ModelFlags::add_to(CLI::App& app) {
@@ -99,9 +115,8 @@ void SamplingFlags::add_to(CLI::App& app) {
   add_flag(app, "--presence-penalty", presence_penalty, "subtracted once from tokens already generated");
   add_flag(app, "--frequency-penalty", frequency_penalty,
            "subtracted per occurrence from tokens already generated");
-  add_flag(app, "-s,--seed", seed, "seed of sampling; the same seed gives the same answer");
-  app.add_option("--logit-bias", logit_bias,
-                 "ID=BIAS, added to a token's logit (may be given several times)");
+  add_seed_flag(app, seed, "seed of sampling; the same seed gives the same answer");
+  add_flag(app, "--logit-bias", logit_bias, "ID=BIAS, added to a token's logit (may be given several times)");
 }
 
 namespace {
@@ -137,6 +152,6 @@ Result<SamplingParams> SamplingFlags::apply_to(SamplingParams params) const {
   return params;
 }
 
-void add_json_flag(CLI::App& app, bool& json) { app.add_flag("--json", json, "print the result as JSON"); }
+void add_json_flag(CLI::App& app, bool& json) { add_switch(app, "--json", json, "print the result as JSON"); }
 
 }  // namespace cadre::cli

@@ -31,6 +31,10 @@ std::span<const Command> commands();
 template <typename T>
 CLI::Option* add_flag(CLI::App& app, const std::string& names, T& value, const std::string& help);
 std::string environment_name(const std::string& flag_names);
+/// The same for a flag without a value; its twin is 1 or 0.
+CLI::Option* add_switch(CLI::App& app, const std::string& names, bool& value, const std::string& help);
+/// The same for --seed: any whole number of 64 bits. CLI11 alone would wrap -1 and cut what is too large.
+CLI::Option* add_seed_flag(CLI::App& app, std::optional<uint64_t>& seed, const std::string& help);
 
 /// The model argument: positional or -m/--model; else $CADRE_MODEL, else the bundled model.
 struct ModelFlags {

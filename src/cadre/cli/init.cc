@@ -18,7 +18,7 @@ struct Flags {
   std::string out;
   int64_t layers = 0;  ///< 0: all
   std::string type = "bf16";
-  uint64_t seed = 0;
+  std::optional<uint64_t> seed;
   int threads = 0;
 };
 
@@ -38,9 +38,10 @@ Status run(const Flags& flags) {
   double seconds = 0;
   {
     Progress progress("writing weights", Progress::Unit::kBytes);
-    CADRE_TRY(report, write_random_model(std::move(config), flags.out,
-                                         {.type = type, .seed = flags.seed, .threads = flags.threads},
-                                         [&](int64_t done, int64_t total) { progress.update(done, total); }));
+    CADRE_TRY(report,
+              write_random_model(std::move(config), flags.out,
+                                 {.type = type, .seed = flags.seed.value_or(0), .threads = flags.threads},
+                                 [&](int64_t done, int64_t total) { progress.update(done, total); }));
     seconds = progress.seconds();
   }
   fmt::print(stderr, "{}: {} parameters in {} tensors, {} in {:.1f} s ({}/s)\n", flags.out,
@@ -64,7 +65,7 @@ Action set_up_init(CLI::App& app) {
       ->check(CLI::Range(int64_t{1}, int64_t{65536}));
   add_flag(app, "--type", flags->type, "type of the matrices: f32, bf16, q8, q6, q4, mxfp4, q3 or q2")
       ->capture_default_str();
-  add_flag(app, "-s,--seed", flags->seed, "seed of the weights")->capture_default_str();
+  add_seed_flag(app, flags->seed, "seed of the weights; default: 0");
   add_flag(app, "-t,--threads", flags->threads, "threads; 0: one per core")->check(CLI::Range(0, 1024));
   return [flags] { return run(*flags); };
 }

@@ -39,9 +39,9 @@ Status run(const Flags& flags) {
 Action set_up_inspect(CLI::App& app) {
   auto flags = std::make_shared<Flags>();
   flags->model.add_to(app);
-  app.add_option("--shape", flags->shape,
-                 "a named shape or a config.json without weights, as for `cadre init`");
-  app.add_flag("--tensors", flags->tensors, "also list every tensor: name, shape, type, bytes");
+  add_flag(app, "--shape", flags->shape,
+           "a named shape or a config.json without weights, as for `cadre init`");
+  add_switch(app, "--tensors", flags->tensors, "also list every tensor: name, shape, type, bytes");
   add_json_flag(app, flags->json);
   return [flags] { return run(*flags); };
 }

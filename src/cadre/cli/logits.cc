@@ -205,15 +205,15 @@ Action set_up_logits(CLI::App& app) {
   auto flags = std::make_shared<Flags>();
   flags->engine.kv_type = "f32";  // verification compares with f32 references
   flags->model.add_to(app);
-  app.add_option("--ids", flags->ids, "JSON file: an array of token ids, or an array of such arrays")
+  add_flag(app, "--ids", flags->ids, "JSON file: an array of token ids, or an array of such arrays")
       ->required();
-  app.add_option("--out", flags->out,
-                 "safetensors file to write: logits.I [tokens, vocab] of the I-th sequence")
+  add_flag(app, "--out", flags->out,
+           "safetensors file to write: logits.I [tokens, vocab] of the I-th sequence")
       ->required();
-  app.add_option("--chunk", flags->chunk, "tokens of a sequence in one step; 1: one by one, 0: all at once")
+  add_flag(app, "--chunk", flags->chunk, "tokens of a sequence in one step; 1: one by one, 0: all at once")
       ->check(CLI::Range(int64_t{0}, int64_t{1} << 30));
-  app.add_flag("--together", flags->together, "all sequences in one ragged batch");
-  app.add_flag("--trace", flags->trace, "also hidden states, router logits and chosen experts");
+  add_switch(app, "--together", flags->together, "all sequences in one ragged batch");
+  add_switch(app, "--trace", flags->trace, "also hidden states, router logits and chosen experts");
   flags->engine.add_to(app, /*with_context=*/false);
   return [flags] { return run(*flags); };
 }

@@ -1,7 +1,10 @@
 // The `cadre` program: parses the command line, runs one command, prints its error, and maps it to an exit
 // code: 0 done, 1 the work failed, 2 wrong usage, 130 interrupted.
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
+#include <iostream>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -26,6 +29,32 @@ int exit_code(cadre::ErrorKind kind) {
   }
 }
 
+/// CLI11 reads the environment for every command. A twin that one command refuses must not stop another, so
+/// only the command that is named keeps its twins.
+void drop_twins_of_others(CLI::App& app, int argc, char** argv) {
+  const std::vector<std::string> arguments(argv + 1, argv + argc);
+  const auto named = std::find_if(arguments.begin(), arguments.end(),
+                                  [](const std::string& argument) { return !argument.starts_with('-'); });
+  for (CLI::App* command : app.get_subcommands(nullptr)) {
+    if (named != arguments.end() && command->get_name() == *named) continue;
+    for (CLI::Option* option : command->get_options()) option->envname("");
+  }
+}
+
+/// What CLI11 printed went through std::cout, the rest through stdout.
+cadre::Status flush_stdout() {
+  const bool streamed = std::cout.flush().good();
+  if (streamed && std::fflush(stdout) == 0) return {};
+  return cadre::fail(cadre::ErrorKind::kIo, "cannot write to standard output");
+}
+
+/// Prints the error, if there is one. -> the exit code
+int finish(const std::string& who, const cadre::Status& status) {
+  if (status) return 0;
+  std::fprintf(stderr, "%s: %s\n", who.c_str(), status.error().message.c_str());
+  return exit_code(status.error().kind);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -44,25 +73,24 @@ int main(int argc, char** argv) {
     actions.emplace_back(sub, command.set_up(*sub));
   }
 
+  drop_twins_of_others(app, argc, argv);
+  cadre::install_interrupt_handlers();
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : kUsage;
+    if (app.exit(error) != 0) return kUsage;
+    return finish("cadre", flush_stdout());
   }
   if (version) {
     cadre::cli::print_version(json);
-    return 0;
+    return finish("cadre", flush_stdout());
   }
 
-  cadre::install_interrupt_handlers();
   for (const auto& [sub, action] : actions) {
     if (!sub->parsed()) continue;
     cadre::Status status = action();
-    if (status && std::fflush(stdout) != 0)
-      status = cadre::fail(cadre::ErrorKind::kIo, "cannot write to standard output");
-    if (status) return 0;
-    std::fprintf(stderr, "cadre %s: %s\n", sub->get_name().c_str(), status.error().message.c_str());
-    return exit_code(status.error().kind);
+    if (status) status = flush_stdout();
+    return finish("cadre " + sub->get_name(), status);
   }
   std::fputs(app.help().c_str(), stderr);
   return kUsage;

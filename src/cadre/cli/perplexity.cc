@@ -127,10 +127,10 @@ Action set_up_perplexity(CLI::App& app) {
   add_flag(app, "--stride", flags->options.stride,
            "start a window every N tokens and count only new ones; 0: windows do not overlap")
       ->check(CLI::Range(int64_t{0}, int64_t{1} << 30));
-  app.add_option("--save-logits", flags->options.save_logits,
-                 "write every prediction's log-probabilities to this file (f32, tokens x vocabulary)");
-  app.add_option("--kl-base", flags->options.kl_base,
-                 "compare with the predictions that --save-logits wrote: KL divergence and top-1 agreement");
+  add_flag(app, "--save-logits", flags->options.save_logits,
+           "write every prediction's log-probabilities to this file (f32, tokens x vocabulary)");
+  add_flag(app, "--kl-base", flags->options.kl_base,
+           "compare with the predictions that --save-logits wrote: KL divergence and top-1 agreement");
   add_json_flag(app, flags->json);
   return [flags] { return run(*flags); };
 }

@@ -93,17 +93,17 @@ Status run(const Flags& flags) {
 Action set_up_run(CLI::App& app) {
   auto flags = std::make_shared<Flags>();
   flags->model.add_to(app);
-  app.add_option("-p,--prompt", flags->prompt,
-                 "answer this once and leave; without it, piped standard input is the prompt");
+  add_flag(app, "-p,--prompt", flags->prompt,
+           "answer this once and leave; without it, piped standard input is the prompt");
   add_flag(app, "--system", flags->system, "system message");
   add_flag(app, "-n,--predict,--n-predict,--max-tokens", flags->predict,
            "most tokens to answer with; 0: until the context is full")
       ->check(CLI::Range(int64_t{0}, int64_t{1} << 30));
-  app.add_option("--stop", flags->stop, "stop before this text (may be given several times)");
-  app.add_flag("--raw", flags->raw, "continue the prompt as it is, without the chat template");
-  app.add_flag("--think", flags->think, "let a thinking model think (templates that know how)");
+  add_flag(app, "--stop", flags->stop, "stop before this text (may be given several times)");
+  add_switch(app, "--raw", flags->raw, "continue the prompt as it is, without the chat template");
+  add_switch(app, "--think", flags->think, "let a thinking model think (templates that know how)");
   add_json_flag(app, flags->json);
-  app.add_flag("-q,--quiet", flags->quiet, "no notes about memory and speed");
+  add_switch(app, "-q,--quiet", flags->quiet, "no notes about memory and speed");
   flags->sampling.add_to(app);
   flags->engine.add_to(app, /*with_context=*/true);
   return [flags] { return run(*flags); };

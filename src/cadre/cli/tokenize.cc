@@ -89,10 +89,10 @@ Status run(const Flags& flags) {
 Action set_up_tokenize(CLI::App& app) {
   auto flags = std::make_shared<Flags>();
   flags->model.add_to(app);
-  app.add_option("--text", flags->text, "the text; default: standard input, as raw bytes");
-  app.add_flag("--no-bos", flags->no_bos, "no BOS token, even if the tokenizer adds one");
-  app.add_flag("--decode", flags->decode,
-               "the input is ids (JSON, or separated by blanks or commas); print their bytes");
+  add_flag(app, "--text", flags->text, "the text; default: standard input, as raw bytes");
+  add_switch(app, "--no-bos", flags->no_bos, "no BOS token, even if the tokenizer adds one");
+  add_switch(app, "--decode", flags->decode,
+             "the input is ids (JSON, or separated by blanks or commas); print their bytes");
   add_json_flag(app, flags->json);
   return [flags] { return run(*flags); };
 }

@@ -36,25 +36,24 @@ Result<Engine> Engine::create(const Model& model, const EngineOptions& given) {
   EngineOptions options = given;
   if (options.max_logit_rows == 0)
     options.max_logit_rows = std::min(kDefaultLogitRows, options.max_step_rows);
-  options.context_tokens = pages_for(options.context_tokens) * kPageTokens;
+  const int64_t cache_tokens = pages_for(options.context_tokens) * kPageTokens;
 
   const Transformer& transformer = model.transformer();
-  const MemoryPlan plan{
-      .weights_bytes = model.size().bytes,
-      .kv_bytes = options.context_tokens * kv_bytes_per_token(transformer, options.kv_type),
-      .activation_bytes = transformer.activation_bytes(options.max_step_rows, options.max_logit_rows,
-                                                       options.context_tokens, options.mla_form)};
+  const MemoryPlan plan{.weights_bytes = model.size().bytes,
+                        .kv_bytes = cache_tokens * kv_bytes_per_token(transformer, options.kv_type),
+                        .activation_bytes = transformer.activation_bytes(
+                            options.max_step_rows, options.max_logit_rows, cache_tokens, options.mla_form)};
   const int64_t available = physical_memory_bytes();
   if (plan.kv_bytes + plan.activation_bytes > available)
     return fail(
         ErrorKind::kTooLarge,
         "{} for the KV cache of {} tokens and {} for activations exceed this machine's {}; a smaller --ctx "
         "or --kv-type bf16 would fit",
-        format_bytes(static_cast<double>(plan.kv_bytes)), options.context_tokens,
+        format_bytes(static_cast<double>(plan.kv_bytes)), cache_tokens,
         format_bytes(static_cast<double>(plan.activation_bytes)),
         format_bytes(static_cast<double>(available)));
   CADRE_TRY(std::unique_ptr<Backend> backend, make_cpu_backend(options.cpu));
-  CADRE_TRY(KvCache cache, KvCache::create(transformer, options.kv_type, options.context_tokens));
+  CADRE_TRY(KvCache cache, KvCache::create(transformer, options.kv_type, cache_tokens));
   CADRE_TRY(Arena arena, Arena::reserve(plan.activation_bytes));
   // A fault for every 64 KiB would halve the speed of the first tokens.
   model.checkpoint().map_resident();

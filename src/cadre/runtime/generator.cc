@@ -15,12 +15,14 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-/// Tokens that `sequence` can still take: what the cache has free, within the model's positions.
+/// Tokens that `sequence` can still take: what the cache has free, within the context asked for and the
+/// model's positions.
 int64_t room(const Engine& engine, SequenceId sequence) {
   const int64_t length = engine.length(sequence);
   const int64_t in_last_page = (kPageTokens - length % kPageTokens) % kPageTokens;
-  return std::min(engine.free_tokens() + in_last_page,
-                  engine.model().config().max_position_embeddings - length);
+  const int64_t context =
+      std::min(engine.options().context_tokens, engine.model().config().max_position_embeddings);
+  return std::min(engine.free_tokens() + in_last_page, context - length);
 }
 
 /// Runs the prompt through the model in steps of at most the engine's rows. -> logits of its last token

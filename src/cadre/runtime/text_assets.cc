@@ -89,7 +89,8 @@ Result<TextAssets> load_from_directory(const fs::path& path) {
     CADRE_TRY(model_type, JsonFields(*config, (path / "config.json").string()).string_or("model_type", ""));
   }
   const auto has_token = [&](std::string_view token) { return tokenizer.find(token).has_value(); };
-  const std::string name = fs::absolute(path).lexically_normal().filename().string();
+  CADRE_TRY(const fs::path absolute, absolute_path(path));
+  const std::string name = absolute.filename().string();
   auto chat_template = load_chat_template(tokenizer_config ? &*tokenizer_config : nullptr, template_text,
                                           {.model_type = model_type, .name = name, .has_token = has_token});
   TextAssets assets{.tokenizer = std::move(tokenizer), .chat_template = std::move(chat_template)};
