@@ -200,6 +200,9 @@ void TaskAttention::score_many(const KeyBlock& block) {
 void TaskAttention::score_coded(const KeyBlock& block) {
   const KvQuantisedPart layout(args_.keys);
   const std::byte* keys = part(args_.keys, layout, block.first);
+  const std::byte* next = block.first + page_ <= last_position()
+                              ? part(args_.keys, layout, block.first + page_)
+                              : nullptr;
   table_.coded_scores({.queries = worker_.coded_queries.data(),
                        .count = queries_,
                        .channels = layout.channels,
@@ -209,6 +212,8 @@ void TaskAttention::score_coded(const KeyBlock& block) {
                        .key_codes = reinterpret_cast<const uint8_t*>(keys),
                        .key_scales = reinterpret_cast<const float*>(keys + layout.scales_offset),
                        .key_plain = keys + layout.plain_offset,
+                       .next = reinterpret_cast<const uint8_t*>(next),
+                       .next_bytes = next != nullptr ? layout.bytes : 0,
                        .y = scores_,
                        .y_stride = page_});
 }

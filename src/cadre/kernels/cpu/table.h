@@ -189,6 +189,8 @@ struct CodedScores {
   const uint8_t* key_codes;
   const float* key_scales;
   const void* key_plain;
+  const uint8_t* next;  ///< the part of the page that comes after, to be prefetched; may be null
+  int64_t next_bytes;
   float* y;
   int64_t y_stride;
 };

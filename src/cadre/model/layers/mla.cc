@@ -6,8 +6,10 @@
 namespace cadre {
 namespace {
 
-/// Expanded keys and values of as many heads as fit are alive at once; a bound on memory, not on speed.
-constexpr int64_t kExplicitScratchBytes = int64_t{64} << 20;
+int64_t heads_at_once(const MlaConfig& c, int64_t keys) {
+  return std::clamp<int64_t>(Mla::kExplicitScratchFloats / (keys * (c.qk_head_dim() + c.v_head_dim)), 1,
+                             c.num_attention_heads);
+}
 
 }  // namespace
 
@@ -33,6 +35,10 @@ Tensor Mla::forward(Context& ctx, const Tensor& x, const Batch& batch, LayerCach
     }
   }
   return ops::matmul(ctx, o.merge_heads(), o_proj);
+}
+
+int64_t Mla::explicit_floats(const MlaConfig& c, int64_t keys) {
+  return keys * (c.latent_dim() + 1) + heads_at_once(c, keys) * keys * (c.qk_head_dim() + c.v_head_dim);
 }
 
 Tensor Mla::queries(Context& ctx, const Tensor& x, const Batch& batch) const {
@@ -116,13 +122,10 @@ void Mla::attend_explicit(Context& ctx, const Tensor& q, const KvStream& latent,
   SequenceRows rows = sequence;
   rows.pages = page_table;
 
-  const int64_t bytes_per_head =
-      keys * (c.qk_head_dim() + c.v_head_dim) * static_cast<int64_t>(sizeof(float));
-  const int64_t heads_at_once =
-      std::clamp<int64_t>(kExplicitScratchBytes / bytes_per_head, 1, c.num_attention_heads);
-  for (int64_t first = 0; first < c.num_attention_heads; first += heads_at_once) {
+  const int64_t most = heads_at_once(c, keys);
+  for (int64_t first = 0; first < c.num_attention_heads; first += most) {
     const ArenaScope scratch(ctx.arena);
-    const int64_t heads = std::min(heads_at_once, c.num_attention_heads - first);
+    const int64_t heads = std::min(most, c.num_attention_heads - first);
     const Tensor k = ctx.allocate(keys, heads, c.qk_head_dim());
     const Tensor v = ctx.allocate(keys, heads, c.v_head_dim);
     // The same latent row is the input of every head: a head stride of 0.

@@ -66,6 +66,12 @@ CADRE_INLINE void coded_score_tile(const CodedScores& a, int64_t row, int64_t ke
   }
   const uint8_t* codes = a.key_codes + key * 4;
   const float* scales = a.key_scales + key;
+  // The next page is fetched a share per tile of queries, or the multiplications would wait for it.
+  const int64_t share = (a.next_bytes / 64 * kRows / a.count + 1) * 64;
+  const int64_t ahead_begin = row / kRows * share;
+  const int64_t ahead_end =
+      key > 0 ? 0 : ahead_begin + share < a.next_bytes ? ahead_begin + share : a.next_bytes;
+  int64_t ahead = ahead_begin;
   for (int64_t c = 0, g = 0; c < a.channels; ++g, scales += a.page_tokens) {
     const int64_t end = c + 64 < a.channels ? c + 64 : a.channels;
     Ints sums[kRows][kVectors];
@@ -77,6 +83,9 @@ CADRE_INLINE void coded_score_tile(const CodedScores& a, int64_t row, int64_t ke
       Quad keys[kVectors];
 #pragma GCC unroll 4
       for (int i = 0; i < kVectors; ++i) keys[i] = load_quad(codes + i * 64);
+#pragma GCC unroll 2
+      for (int i = 0; i < 2; ++i, ahead += 64)
+        if (ahead < ahead_end) prefetch(a.next + ahead);
 #pragma GCC unroll 4
       for (int r = 0; r < kRows; ++r) {
         const Quad x = broadcast_quad(q[r].codes + c);
