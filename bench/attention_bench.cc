@@ -103,8 +103,8 @@ void attend(benchmark::State& state, const Shape& shape, const Load& load) {
     benchmark::ClobberMemory();
     layer = (layer + 1) % layers;
   }
-  const double pairs = static_cast<double>(rows) *
-                       (static_cast<double>(load.depth) + static_cast<double>(load.rows + 1) / 2);
+  const double pairs =
+      static_cast<double>(rows) * (static_cast<double>(load.depth) + static_cast<double>(load.rows + 1) / 2);
   set_counters(state, static_cast<double>(keys.layer_bytes + (values ? values->layer_bytes : 0)),
                2 * pairs * static_cast<double>(shape.heads * (shape.key_width + shape.value_width)));
 }

@@ -37,8 +37,10 @@ void EngineFlags::add_to(CLI::App& app, bool with_context) {
     add_flag(app, "-c,--ctx,--ctx-size,--max-model-len", context,
              "tokens of context; 0: from the model, at most 8192")
         ->check(CLI::Range(int64_t{0}, int64_t{1} << 30));
-  add_flag(app, "--kv-type", kv_type, "type of the KV cache: bf16, f32 or int8 (codes of 8 bits per group of 64 channels, rotary channels in "
-           "bf16; q8_0 means the same)")
+  add_flag(
+      app, "--kv-type", kv_type,
+      "type of the KV cache: bf16, f32 or int8 (codes of 8 bits per group of 64 channels, rotary channels in "
+      "bf16; q8_0 means the same)")
       ->capture_default_str();
   add_flag(
       app, "--compute", compute,

@@ -245,8 +245,13 @@ TEST(Attend, ARowDependsOnNothingElseAcrossChunks) {
     const std::vector<float> all = some(backend(isas().back(), 1), 0, length);
     for (const Isa isa : isas())
       for (const int threads : {1, 2, 8})
-        for (const auto& [first, count] : {std::pair<int64_t, int64_t>{511, 1}, {512, 1}, {500, 30},
-                                           {1023, 1}, {1024, 1}, {1039, 1}, {1000, 40}})
+        for (const auto& [first, count] : {std::pair<int64_t, int64_t>{511, 1},
+                                           {512, 1},
+                                           {500, 30},
+                                           {1023, 1},
+                                           {1024, 1},
+                                           {1039, 1},
+                                           {1000, 40}})
           ASSERT_TRUE(same_bits(some(backend(isa, threads), first, count),
                                 std::span(all).subspan(static_cast<size_t>(first * out_row),
                                                        static_cast<size_t>(count * out_row))))
@@ -255,26 +260,26 @@ TEST(Attend, ARowDependsOnNothingElseAcrossChunks) {
 }
 
 TEST(Attend, LaterEntriesDoNotReachEarlierRows) {
- for (const Shape& shape : {kExplicit, kGqaInt8}) {
-  std::vector<float> q = random_values(20 * shape.heads * shape.key_width, 83);
-  const Cache clean(shape, {20});
-  Cache poisoned(shape, {20});
-  std::vector<float> nan(static_cast<size_t>(shape.kv_heads * shape.value_width),
-                         std::numeric_limits<float>::quiet_NaN());
-  const SequenceRows last{.first_row = 0, .rows = 1, .first_position = 19, .pages = poisoned.pages(0)};
-  reference().kv_write({.x = Tensor::dense(nan.data(), 1, static_cast<int64_t>(nan.size())),
-                        .stream = poisoned.args().values,
-                        .sequences = std::span(&last, 1)});
-  for (const Isa isa : isas()) {
-    const SequenceRows a{.first_row = 0, .rows = 20, .first_position = 0, .pages = clean.pages(0)};
-    const SequenceRows b{.first_row = 0, .rows = 20, .first_position = 0, .pages = poisoned.pages(0)};
-    const std::vector<float> want = attend(backend(isa, 1), shape, clean, std::span(&a, 1), q);
-    const std::vector<float> got = attend(backend(isa, 1), shape, poisoned, std::span(&b, 1), q);
-    const auto before = static_cast<size_t>(19 * shape.heads * shape.value_width);
-    EXPECT_TRUE(same_bits(std::span(got).first(before), std::span(want).first(before)));
-    for (size_t i = before; i < got.size(); ++i) EXPECT_TRUE(std::isnan(got[i]));
+  for (const Shape& shape : {kExplicit, kGqaInt8}) {
+    std::vector<float> q = random_values(20 * shape.heads * shape.key_width, 83);
+    const Cache clean(shape, {20});
+    Cache poisoned(shape, {20});
+    std::vector<float> nan(static_cast<size_t>(shape.kv_heads * shape.value_width),
+                           std::numeric_limits<float>::quiet_NaN());
+    const SequenceRows last{.first_row = 0, .rows = 1, .first_position = 19, .pages = poisoned.pages(0)};
+    reference().kv_write({.x = Tensor::dense(nan.data(), 1, static_cast<int64_t>(nan.size())),
+                          .stream = poisoned.args().values,
+                          .sequences = std::span(&last, 1)});
+    for (const Isa isa : isas()) {
+      const SequenceRows a{.first_row = 0, .rows = 20, .first_position = 0, .pages = clean.pages(0)};
+      const SequenceRows b{.first_row = 0, .rows = 20, .first_position = 0, .pages = poisoned.pages(0)};
+      const std::vector<float> want = attend(backend(isa, 1), shape, clean, std::span(&a, 1), q);
+      const std::vector<float> got = attend(backend(isa, 1), shape, poisoned, std::span(&b, 1), q);
+      const auto before = static_cast<size_t>(19 * shape.heads * shape.value_width);
+      EXPECT_TRUE(same_bits(std::span(got).first(before), std::span(want).first(before)));
+      for (size_t i = before; i < got.size(); ++i) EXPECT_TRUE(std::isnan(got[i]));
+    }
   }
- }
 }
 
 TEST(Attend, DifficultValuesGiveEqualBits) {
@@ -379,7 +384,8 @@ TEST(KvCache, PagesLieBeyondTwoGigabytes) {
     const SequenceRows row{.first_row = 0, .rows = 1, .first_position = 0, .pages = pages};
     for (const Isa isa : isas()) {
       Backend& back = backend(isa, 1);
-      back.kv_write({.x = Tensor::dense(x.data(), 1, 128), .stream = stream, .sequences = std::span(&row, 1)});
+      back.kv_write(
+          {.x = Tensor::dense(x.data(), 1, 128), .stream = stream, .sequences = std::span(&row, 1)});
       back.kv_read({.stream = stream, .pages = pages, .y = Tensor::dense(y.data(), 1, 128)});
       back.attend({.q = Tensor::dense(q.data(), 1, 1, 128),
                    .keys = stream,

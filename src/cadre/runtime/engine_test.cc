@@ -218,6 +218,25 @@ TEST_P(EngineBits, RoundedCachesStayCloseToFullOnes) {
   }
 }
 
+/// Prompts that are long enough for the explicit form; over int8 the absorbed one rounds more.
+TEST_P(EngineBits, TheExplicitFormOfMlaStaysCloseToTheAbsorbedOne) {
+  if (!std::holds_alternative<MlaConfig>(model_->config().attention)) GTEST_SKIP() << "no MLA";
+  const std::vector<int32_t> tokens = prompt(1, 300);
+  for (const DType kv_type : {DType::kF32, DType::kBF16, DType::kI8}) {
+    Engine absorbed = engine({.threads = 2}, kv_type);
+    Engine either = Engine::create(*model_, {.cpu = {.threads = 2},
+                                             .kv_type = kv_type,
+                                             .context_tokens = 1024,
+                                             .max_logit_rows = 512,
+                                             .mla_form = MlaForm::kAuto})
+                        .value();
+    const Logits a = alone(either, tokens, 250);
+    const Logits b = alone(absorbed, tokens, 250);
+    const float allowed = kv_type == DType::kI8 ? 0.05f : 1e-3f;
+    for (size_t i = 0; i < a.size(); ++i) ASSERT_NEAR(a[i], b[i], allowed * (1 + std::abs(b[i])));
+  }
+}
+
 TEST_P(EngineBits, TwoEnginesInOneProcessDoNotMeet) {
   Engine one = engine({.threads = 2});
   Engine two = engine({.threads = 2});

@@ -79,8 +79,7 @@ void attend_pieces(CpuContext& ctx, const Attend& args, int64_t multiply_adds) {
   ctx.run(queries, rows * width, [&](int64_t m, int) {
     const AttendQuery& merge = merges[static_cast<size_t>(m)];
     const AttendTask& task = tasks[static_cast<size_t>(merge.task)];
-    const int64_t position =
-        task.sequence->first_position + task.first_row + merge.query / task.heads;
+    const int64_t position = task.sequence->first_position + task.first_row + merge.query / task.heads;
     for (int64_t chunk = 1; chunk <= position / chunk_keys(args); ++chunk)
       merge_softmax(ctx.table, partial, merge.first_row, partial,
                     merge.first_row + chunk * task.rows * task.heads);
@@ -101,10 +100,13 @@ void attend(CpuContext& ctx, const Attend& args) {
   const int64_t threads = ctx.pool.size();
   std::vector<AttendTask>& tasks = ctx.attend_tasks;
   list_tasks(args, kQueriesPerTask, tasks);
-  // Too few pieces to go round: fewer queries to each, which read the same keys again.
   int64_t pieces = count_pieces(args, tasks);
-  if (pieces < 2 * threads) {
-    list_tasks(args, std::clamp<int64_t>(ceil_div(queries, threads), 1, kQueriesPerTask), tasks);
+  // Too few pieces to go round, or so few that a short last chunk leaves threads idle: fewer queries to each,
+  // though the same keys are then read more often.
+  if (pieces > 0 && pieces < 2 * threads && threads > 1) {
+    const int64_t cuts = std::max<int64_t>(ceil_div(threads, pieces), pieces > 1 ? 2 : 1);
+    const int64_t most = ceil_div(ceil_div(queries, static_cast<int64_t>(tasks.size())), cuts);
+    list_tasks(args, std::clamp<int64_t>(most, 1, kQueriesPerTask), tasks);
     pieces = count_pieces(args, tasks);
   }
   const auto count = static_cast<int64_t>(tasks.size());

@@ -200,9 +200,8 @@ void TaskAttention::score_many(const KeyBlock& block) {
 void TaskAttention::score_coded(const KeyBlock& block) {
   const KvQuantisedPart layout(args_.keys);
   const std::byte* keys = part(args_.keys, layout, block.first);
-  const std::byte* next = block.first + page_ <= last_position()
-                              ? part(args_.keys, layout, block.first + page_)
-                              : nullptr;
+  const std::byte* next =
+      block.first + page_ <= last_position() ? part(args_.keys, layout, block.first + page_) : nullptr;
   table_.coded_scores({.queries = worker_.coded_queries.data(),
                        .count = queries_,
                        .channels = layout.channels,

@@ -1,6 +1,6 @@
 #pragma once
-/// Attention of some queries on one thread: what `attend` is cut into. A query is a row and a head; those of a
-/// task share a KV head, so that each key is read and widened once for all of them.
+/// Attention of some queries on one thread: what `attend` is cut into. A query is a row and a head; those of
+/// a task share a KV head, so that each key is read and widened once for all of them.
 
 #include "cadre/kernels/cpu/cache.h"
 #include "cadre/kernels/cpu/context.h"

@@ -159,7 +159,8 @@ struct SwigluRow {
   bool round_to_bf16;  ///< the result, for a product that takes bf16 inputs
 };
 
-// Attention over an int8 cache (kernels/backend.h: Attend, KvQuantisedPart). Codes of entries are stored + 128.
+// Attention over an int8 cache (kernels/backend.h: Attend, KvQuantisedPart). Codes of entries are stored +
+// 128.
 
 /// A group of up to 64 values as codes, filled up with zeros to a multiple of 16.
 struct CodeGroup {
@@ -195,7 +196,8 @@ struct CodedScores {
   int64_t y_stride;
 };
 
-/// Codes of a page by quads of channels to signed codes by quads of entries: out[entry / 4][channel][entry % 4].
+/// Codes of a page by quads of channels to signed codes by quads of entries: out[entry / 4][channel][entry %
+/// 4].
 struct TransposeCodes {
   const uint8_t* codes;
   int64_t channels;

@@ -51,8 +51,7 @@ int64_t plain_offset(const KvStream& stream, int64_t slot, int64_t i) {
   return KvQuantisedPart(stream).plain_offset + (i * stream.page_tokens + slot) * 2;
 }
 
-int read_code(const KvStream& stream, const int32_t* pages, int64_t position, int64_t part,
-              int64_t channel) {
+int read_code(const KvStream& stream, const int32_t* pages, int64_t position, int64_t part, int64_t channel) {
   const std::byte* from = part_of(stream, pages, position, part);
   return static_cast<int>(from[code_offset(stream, position % stream.page_tokens, channel)]) - 128;
 }
@@ -60,10 +59,10 @@ int read_code(const KvStream& stream, const int32_t* pages, int64_t position, in
 float read_scale(const KvStream& stream, const int32_t* pages, int64_t position, int64_t part,
                  int64_t group) {
   float scale = 0;
-  std::memcpy(&scale,
-              part_of(stream, pages, position, part) +
-                  scale_offset(stream, position % stream.page_tokens, group),
-              sizeof scale);
+  std::memcpy(
+      &scale,
+      part_of(stream, pages, position, part) + scale_offset(stream, position % stream.page_tokens, group),
+      sizeof scale);
   return scale;
 }
 
@@ -83,8 +82,7 @@ double score(const Attend& args, const std::vector<Coded>& q, const float* q_pla
     int64_t dot = 0;
     const auto group = static_cast<int64_t>(g);
     for (size_t i = 0; i < q[g].codes.size(); ++i)
-      dot += q[g].codes[i] *
-             read_code(keys, pages, key, part, group * kKvGroup + static_cast<int64_t>(i));
+      dot += q[g].codes[i] * read_code(keys, pages, key, part, group * kKvGroup + static_cast<int64_t>(i));
     sum += static_cast<double>(dot) * q[g].scale * double{read_scale(keys, pages, key, part, group)};
   }
   return sum * double{args.scale};

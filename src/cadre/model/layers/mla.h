@@ -56,7 +56,7 @@ struct Mla {
   /// Attention of one sequence's rows with keys and values expanded per head, into `out` [rows, H, v].
   void attend_explicit(Context& ctx, const Tensor& q, const KvStream& latent, const SequenceRows& sequence,
                        const Tensor& out) const;
-  bool explicit_is_cheaper(const SequenceRows& sequence) const;
+  bool explicit_is_cheaper(const SequenceRows& sequence, DType cache_type) const;
   /// y[t, h] = W_uv_h x[t, h]
   void expand_values(Context& ctx, const Tensor& x, int64_t first_head, const Tensor& y) const;
 };

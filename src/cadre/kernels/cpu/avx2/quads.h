@@ -145,8 +145,7 @@ CADRE_INLINE void transpose_quads(const uint8_t* from, int64_t from_stride, int8
   for (int k = 0; k < 4; ++k)
 #pragma GCC unroll 4
     for (int c = 0; c < 4; ++c) {
-      const __m128i four =
-          _mm_loadu_si128(reinterpret_cast<const __m128i*>(from + c * from_stride + 16 * k));
+      const __m128i four = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from + c * from_stride + 16 * k));
       _mm_storeu_si128(reinterpret_cast<__m128i*>(to + k * to_stride + 16 * c),
                        _mm_xor_si128(_mm_shuffle_epi8(four, order), shift));
     }

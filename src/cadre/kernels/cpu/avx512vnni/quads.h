@@ -78,8 +78,8 @@ CADRE_INLINE void transpose_quads(const uint8_t* from, int64_t from_stride, int8
   const __m512i pieces[4] = {
       _mm512_shuffle_i32x4(ab_low, cd_low, 0x88), _mm512_shuffle_i32x4(ab_low, cd_low, 0xDD),
       _mm512_shuffle_i32x4(ab_high, cd_high, 0x88), _mm512_shuffle_i32x4(ab_high, cd_high, 0xDD)};
-  const __m512i order = _mm512_broadcast_i32x4(
-      _mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15));
+  const __m512i order =
+      _mm512_broadcast_i32x4(_mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15));
 #pragma GCC unroll 4
   for (int k = 0; k < 4; ++k)
     _mm512_storeu_si512(to + k * to_stride, _mm512_xor_si512(_mm512_shuffle_epi8(pieces[k], order),

@@ -69,8 +69,9 @@ CADRE_INLINE void coded_score_tile(const CodedScores& a, int64_t row, int64_t ke
   // The next page is fetched a share per tile of queries, or the multiplications would wait for it.
   const int64_t share = (a.next_bytes / 64 * kRows / a.count + 1) * 64;
   const int64_t ahead_begin = row / kRows * share;
-  const int64_t ahead_end =
-      key > 0 ? 0 : ahead_begin + share < a.next_bytes ? ahead_begin + share : a.next_bytes;
+  const int64_t ahead_end = key > 0                              ? 0
+                            : ahead_begin + share < a.next_bytes ? ahead_begin + share
+                                                                 : a.next_bytes;
   int64_t ahead = ahead_begin;
   for (int64_t c = 0, g = 0; c < a.channels; ++g, scales += a.page_tokens) {
     const int64_t end = c + 64 < a.channels ? c + 64 : a.channels;
@@ -98,8 +99,7 @@ CADRE_INLINE void coded_score_tile(const CodedScores& a, int64_t row, int64_t ke
       const Lanes key_scale = load(scales + i * 16);
 #pragma GCC unroll 4
       for (int r = 0; r < kRows; ++r)
-        scores[r][i] =
-            fma(to_lanes(sums[r][i]), mul(broadcast(q[r].scales[g]), key_scale), scores[r][i]);
+        scores[r][i] = fma(to_lanes(sums[r][i]), mul(broadcast(q[r].scales[g]), key_scale), scores[r][i]);
     }
   }
 #pragma GCC unroll 4
