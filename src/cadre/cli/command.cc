@@ -53,7 +53,11 @@ void EngineFlags::add_to(CLI::App& app, bool with_context) {
     add_flag(app, "-c,--ctx,--ctx-size,--max-model-len", context,
              "tokens of context; 0: from the model, at most 8192")
         ->check(CLI::Range(int64_t{0}, int64_t{1} << 30));
-  add_flag(app, "--kv-type", kv_type, "type of the KV cache: bf16 or f32")->capture_default_str();
+  add_flag(
+      app, "--kv-type", kv_type,
+      "type of the KV cache: bf16, f32 or int8 (codes of 8 bits per group of 64 channels, rotary channels in "
+      "bf16; q8_0 means the same)")
+      ->capture_default_str();
   add_flag(
       app, "--compute", compute,
       "what inputs of matrix products are rounded to: f32, bf16, int8 (with packed weights, else f32) or "
@@ -82,8 +86,10 @@ Result<EngineOptions> EngineFlags::options() const {
   options.cpu = {.threads = threads, .isa = isa};
   if (kv_type == "f32") {
     options.kv_type = DType::kF32;
+  } else if (kv_type == "int8" || kv_type == "q8_0") {
+    options.kv_type = DType::kI8;
   } else if (kv_type != "bf16") {
-    return bad_value("--kv-type", "bf16 or f32", kv_type);
+    return bad_value("--kv-type", "bf16, f32 or int8", kv_type);
   }
   if (compute == "bf16") {
     options.compute = Compute::kBF16;

@@ -9,8 +9,10 @@
 ///   - products along a contiguous pair of rows (`matmul`, attention scores, sums of squares), as if padded
 ///     with zeros to a multiple of 16: sixteen partial sums, element k into sum k mod 16 by fused
 ///     multiply-add in ascending k, then the sixteen are added as a tree: s[l] += s[l + 8], + 4, + 2, + 1;
-///   - products along a column (`head_matmul` transposed, attention values, the sum over experts): one chain
-///     of fused multiply-adds in ascending index, starting from 0 (attention: rescaled before each block).
+///   - products along a column (`head_matmul` transposed, attention values, the bf16 channels of scores over
+///   an
+///     int8 cache, the sum over experts): one chain of fused multiply-adds in ascending index, starting from
+///     0 (attention values: rescaled before each block).
 /// The order is the same in every instruction set, so forcing one (CADRE_ISA) changes no bit either.
 
 #include <cstdint>
@@ -104,13 +106,51 @@ struct Copy {
 };
 
 /// One stream of a paged cache at one layer: entries of `width` values, `page_tokens` entries to a page.
-/// Entry p of a sequence lies in page pages[p / page_tokens] at slot p % page_tokens.
+/// Entry p of a sequence lies in page pages[p / page_tokens] at slot p % page_tokens. A page of f32 or bf16
+/// is its entries one after the other; a page of int8 is laid out as KvQuantisedPart says.
 struct KvStream {
   std::byte* data = nullptr;
-  DType dtype = DType::kF32;  ///< kF32 or kBF16
+  DType dtype = DType::kF32;  ///< kF32, kBF16 or kI8
   int64_t width = 0;
-  int64_t page_tokens = 0;
+  int64_t page_tokens = 0;  ///< kI8: a multiple of 16
+  int64_t parts = 1;        ///< kI8: equal parts of an entry, each quantised by itself
+  int64_t plain = 0;        ///< kI8: channels at the end of each part that stay bf16
 };
+
+inline constexpr int64_t kKvGroup = 64;  ///< coded channels that share a scale
+inline constexpr int64_t kKvChannels =
+    16;  ///< codes of a part are filled up with zeros to a multiple of this
+
+/// One part of an int8 page. The part's first channels are codes of -127 to 127 with an f32 scale per group
+/// of 64 (the last may be shorter), scale = largest magnitude / 127; its last `plain` channels are bf16:
+///
+///     codes   [channels / 4][page_tokens][4]   code + 128; four channels of an entry are adjacent
+///     scales  [groups][page_tokens]            f32
+///     plain   [plain][page_tokens]             bf16
+///
+/// Entries are the inner dimension because a kernel makes the scores of 16 keys at once. A group whose
+/// largest magnitude is below 1e-35 is stored as zeros; one with a NaN or an infinity has a NaN for a scale.
+struct KvQuantisedPart {
+  int64_t coded = 0;     ///< channels with codes
+  int64_t channels = 0;  ///< `coded`, filled up to a multiple of kKvChannels
+  int64_t groups = 0;
+  int64_t scales_offset = 0;  ///< bytes from the part's begin
+  int64_t plain_offset = 0;
+  int64_t bytes = 0;  ///< of the part in one page, a multiple of 64
+
+  explicit KvQuantisedPart(const KvStream& stream)
+      : coded(stream.width / stream.parts - stream.plain),
+        channels((coded + kKvChannels - 1) / kKvChannels * kKvChannels),
+        groups((coded + kKvGroup - 1) / kKvGroup),
+        scales_offset(channels * stream.page_tokens),
+        plain_offset(scales_offset + groups * stream.page_tokens * 4),
+        bytes((plain_offset + stream.plain * stream.page_tokens * 2 + 63) / 64 * 64) {}
+};
+
+inline int64_t page_bytes(const KvStream& stream) {
+  if (stream.dtype == DType::kI8) return stream.parts * KvQuantisedPart(stream).bytes;
+  return stream.page_tokens * stream.width * (stream.dtype == DType::kF32 ? 4 : 2);
+}
 
 /// Rows [first_row, first_row + rows) of a batch: consecutive positions of one sequence.
 struct SequenceRows {
@@ -134,13 +174,26 @@ struct KvRead {
   Tensor y;
 };
 
+/// Keys of an attention chunk: 16 heads of MLA read 344 KB of them (int8) and leave 33 KB to be merged.
+inline constexpr int64_t kKeysPerChunk = 512;
+
 /// Causal attention over a paged cache. For each row t at position p and head h, with g = h / (heads /
 /// kv_heads):
 ///   score_j = scale * (q[t, h] . k_j[g]), j = 0..p;   out[t, h] = sum_j softmax(score)_j v_j[g]
 /// k_j[g] is channels [g * key_stride, + q.width) of entry j of `keys`; v_j[g] is channels
 /// [g * value_stride, + out.width) of `values`. MLA in absorbed form: one KV head, keys and values the same
-/// stream. Online softmax over blocks of `page_tokens` keys in ascending order, block boundaries at multiples
-/// of page_tokens from position 0, so that the order does not depend on how the rows came.
+/// stream.
+///
+/// Keys are taken in chunks of kKeysPerChunk (or, if larger, a page), counted from position 0, and within a
+/// chunk in blocks of `page_tokens` by an online softmax. The chunks' maxima m, sums s and weighted values a
+/// are merged in ascending order: M' = max(M, m), S' = S exp(M - M') + s exp(m - M'), A' likewise, and
+/// out = A / S. Neither boundary depends on how the rows came, and chunks may be computed anywhere.
+///
+/// Over an int8 stream both products are of integers. Scores: q is quantised like an entry (its plain
+/// channels stay f32), and score = sum over the plain channels, then fma(dot_g, q_scale_g * k_scale_g, score)
+/// for each group g in ascending order, dot_g the sum of products of codes. Values: for each block and group,
+/// w_j = softmax weight * scale of entry j is rounded to u_j = w_j * (127 / largest w), and the block adds
+/// (sum_j u_j code_j) * (largest w / 127). Where the largest w is below 1e-35 the block adds nothing.
 struct Attend {
   Tensor q;  ///< [T, heads, key width]
   KvStream keys;

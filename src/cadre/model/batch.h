@@ -28,6 +28,9 @@ struct Batch {
 struct CacheStream {
   std::string_view name;
   int64_t width = 0;  ///< values per token
+  // For int8 caches, which quantise each part by itself (kernels/backend.h: KvStream).
+  int64_t parts = 1;  ///< heads that read a part each
+  int64_t plain = 0;  ///< channels at the end of each part that are never quantised: rotary ones
 };
 
 /// The streams of one layer, in the order of its cache_streams().

@@ -103,9 +103,9 @@ int64_t Transformer::activation_bytes(int64_t rows, int64_t logit_rows, int64_t 
                 heads * (mla->qk_head_dim() + mla->latent_dim() + mla->kv_lora_rank + 3 * mla->v_head_dim) +
                 2 * d;
     if (form == MlaForm::kAuto) {
+      // Fewer keys may take more: more of their heads fit at once. All of them then take less than the bound.
       const int64_t page_slack = 4096;
-      fixed =
-          (context + page_slack) * (mla->latent_dim() + heads * (mla->qk_head_dim() + mla->v_head_dim) + 1);
+      fixed = Mla::explicit_floats(*mla, context + page_slack) + Mla::kExplicitScratchFloats;
       attention += heads * mla->v_head_dim;
     }
   } else {

@@ -96,6 +96,13 @@ Tensor attend(Context& ctx, Attend args, int64_t value_width) {
   CADRE_CHECK((args.kv_heads - 1) * args.key_stride + args.q.width <= args.keys.width);
   CADRE_CHECK((args.kv_heads - 1) * args.value_stride + value_width <= args.values.width);
   CADRE_CHECK(args.keys.page_tokens == args.values.page_tokens);
+  CADRE_CHECK(args.keys.dtype == args.values.dtype);
+  if (args.keys.dtype == DType::kI8) {
+    CADRE_CHECK(args.keys.parts == args.kv_heads && args.values.parts == args.kv_heads);
+    CADRE_CHECK(args.q.width * args.kv_heads == args.keys.width, "{} of {}", args.q.width, args.keys.width);
+    CADRE_CHECK(value_width <= KvQuantisedPart(args.values).coded, "{} values", value_width);
+    CADRE_CHECK(args.keys.page_tokens % 16 == 0, "pages of {}", args.keys.page_tokens);
+  }
   args.out = ctx.allocate(args.q.rows, args.q.heads, value_width);
   ctx.backend.attend(args);
   return args.out;

@@ -48,7 +48,7 @@ Result<Engine> Engine::create(const Model& model, const EngineOptions& given) {
     return fail(
         ErrorKind::kTooLarge,
         "{} for the KV cache of {} tokens and {} for activations exceed this machine's {}; a smaller --ctx "
-        "or --kv-type bf16 would fit",
+        "or --kv-type int8 would fit",
         format_bytes(static_cast<double>(plan.kv_bytes)), cache_tokens,
         format_bytes(static_cast<double>(plan.activation_bytes)),
         format_bytes(static_cast<double>(available)));

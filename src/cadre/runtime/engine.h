@@ -32,7 +32,7 @@ struct StepItem {
 
 struct EngineOptions {
   CpuOptions cpu;
-  DType kv_type = DType::kBF16;   ///< kBF16 or kF32
+  DType kv_type = DType::kBF16;   ///< kBF16, kF32 or kI8
   int64_t context_tokens = 4096;  ///< all sequences together; the KV cache has room in whole pages
   int64_t max_step_rows = 512;    ///< most tokens in one step; longer prompts are cut by the caller
   int64_t max_logit_rows = 0;     ///< most rows of logits in one step; 0: one per sequence, up to 64

@@ -85,6 +85,9 @@ class EngineBits : public ::testing::TestWithParam<const char*> {
         .value();
   }
 
+  /// Random schedules of several sequences give the bits of each alone.
+  void check_company(DType kv_type);
+
   /// All logits of one prompt, fed `chunk` tokens at a time.
   static Logits alone(Engine& engine, const std::vector<int32_t>& tokens, size_t chunk) {
     Logits logits;
@@ -104,24 +107,44 @@ class EngineBits : public ::testing::TestWithParam<const char*> {
 };
 
 TEST_P(EngineBits, DoNotDependOnChunkingThreadsOrInstructionSet) {
-  Engine first = engine({.threads = 1});
-  const std::vector<int32_t> tokens = prompt(1, 150);
-  const Logits expected = alone(first, tokens, 150);
-  for (const size_t chunk : {size_t{1}, size_t{7}, size_t{64}, size_t{65}, size_t{149}})
-    EXPECT_TRUE(same_bits(alone(first, tokens, chunk), expected)) << "chunks of " << chunk;
-  for (const int threads : {2, 3}) {
-    Engine other = engine({.threads = threads});
-    EXPECT_TRUE(same_bits(alone(other, tokens, 50), expected)) << threads << " threads";
-  }
-  for (const char* isa : {"generic", "avx2", "avx512"}) {
-    if (!make_cpu_backend({.threads = 1, .isa = isa})) continue;
-    Engine other = engine({.threads = 2, .isa = isa});
-    EXPECT_TRUE(same_bits(alone(other, tokens, 40), expected)) << isa;
+  for (const DType kv_type : {DType::kF32, DType::kBF16, DType::kI8}) {
+    SCOPED_TRACE(name(kv_type));
+    Engine first = engine({.threads = 1}, kv_type);
+    const std::vector<int32_t> tokens = prompt(1, 150);
+    const Logits expected = alone(first, tokens, 150);
+    for (const size_t chunk : {size_t{1}, size_t{7}, size_t{64}, size_t{65}, size_t{149}})
+      EXPECT_TRUE(same_bits(alone(first, tokens, chunk), expected)) << "chunks of " << chunk;
+    for (const int threads : {2, 3}) {
+      Engine other = engine({.threads = threads}, kv_type);
+      EXPECT_TRUE(same_bits(alone(other, tokens, 50), expected)) << threads << " threads";
+    }
+    for (const char* isa : {"generic", "avx2", "avx512"}) {
+      if (!make_cpu_backend({.threads = 1, .isa = isa})) continue;
+      Engine other = engine({.threads = 2, .isa = isa}, kv_type);
+      EXPECT_TRUE(same_bits(alone(other, tokens, 40), expected)) << isa;
+    }
   }
 }
 
-TEST_P(EngineBits, DoNotDependOnTheCompany) {
-  Engine engine = this->engine({.threads = 2});
+/// Attention takes keys in chunks of 512; decoding shares them out among the threads.
+TEST_P(EngineBits, DoNotDependOnChunkingOfManyKeys) {
+  for (const DType kv_type : {DType::kF32, DType::kBF16, DType::kI8}) {
+    SCOPED_TRACE(name(kv_type));
+    Engine one = engine({.threads = 1}, kv_type);
+    Engine three = engine({.threads = 3}, kv_type);
+    const std::vector<int32_t> tokens = prompt(1, 540);
+    const Logits expected = alone(one, tokens, 512);
+    EXPECT_TRUE(same_bits(alone(three, tokens, 512), expected));
+    EXPECT_TRUE(same_bits(alone(three, tokens, 37), expected));
+    EXPECT_TRUE(same_bits(alone(three, tokens, 1), expected));
+  }
+}
+
+TEST_P(EngineBits, DoNotDependOnTheCompany) { check_company(DType::kBF16); }
+TEST_P(EngineBits, DoNotDependOnTheCompanyOverInt8) { check_company(DType::kI8); }
+
+void EngineBits::check_company(DType kv_type) {
+  Engine engine = this->engine({.threads = 2}, kv_type);
   const std::vector<std::vector<int32_t>> prompts = {prompt(1, 90), prompt(2, 3), prompt(3, 130),
                                                      prompt(4, 1)};
   std::vector<Logits> expected;
@@ -183,14 +206,35 @@ TEST_P(EngineBits, ComeBackAfterATruncation) {
 }
 
 TEST_P(EngineBits, RoundedCachesStayCloseToFullOnes) {
-  Engine narrow = engine({.threads = 1});
   Engine full = engine({.threads = 1}, DType::kF32);
   const std::vector<int32_t> tokens = prompt(1, 60);
-  const Logits a = alone(narrow, tokens, 60);
   const Logits b = alone(full, tokens, 60);
-  ASSERT_EQ(a.size(), b.size());
-  EXPECT_FALSE(same_bits(a, b));
-  for (size_t i = 0; i < a.size(); ++i) ASSERT_NEAR(a[i], b[i], 0.05f * (1 + std::abs(b[i])));
+  for (const DType kv_type : {DType::kBF16, DType::kI8}) {
+    Engine narrow = engine({.threads = 1}, kv_type);
+    const Logits a = alone(narrow, tokens, 60);
+    ASSERT_EQ(a.size(), b.size());
+    EXPECT_FALSE(same_bits(a, b));
+    for (size_t i = 0; i < a.size(); ++i) ASSERT_NEAR(a[i], b[i], 0.05f * (1 + std::abs(b[i])));
+  }
+}
+
+/// Prompts that are long enough for the explicit form; over int8 the absorbed one rounds more.
+TEST_P(EngineBits, TheExplicitFormOfMlaStaysCloseToTheAbsorbedOne) {
+  if (!std::holds_alternative<MlaConfig>(model_->config().attention)) GTEST_SKIP() << "no MLA";
+  const std::vector<int32_t> tokens = prompt(1, 300);
+  for (const DType kv_type : {DType::kF32, DType::kBF16, DType::kI8}) {
+    Engine absorbed = engine({.threads = 2}, kv_type);
+    Engine either = Engine::create(*model_, {.cpu = {.threads = 2},
+                                             .kv_type = kv_type,
+                                             .context_tokens = 1024,
+                                             .max_logit_rows = 512,
+                                             .mla_form = MlaForm::kAuto})
+                        .value();
+    const Logits a = alone(either, tokens, 250);
+    const Logits b = alone(absorbed, tokens, 250);
+    const float allowed = kv_type == DType::kI8 ? 0.05f : 1e-3f;
+    for (size_t i = 0; i < a.size(); ++i) ASSERT_NEAR(a[i], b[i], allowed * (1 + std::abs(b[i])));
+  }
 }
 
 TEST_P(EngineBits, TwoEnginesInOneProcessDoNotMeet) {

@@ -83,6 +83,8 @@ Result<Generation> generate(Engine& engine, SequenceId sequence, std::span<const
     return fail(ErrorKind::kTooLarge, "the prompt's {} tokens do not fit: {} of the context are left",
                 prompt_tokens, room(engine, sequence));
 
+  // Checkpoints pad the vocabulary: rows of the head beyond the tokenizer's tokens stand for nothing.
+  const int64_t choices = std::min<int64_t>(engine.model().config().vocab_size, tokenizer.vocab_size());
   Sampler sampler(options.sampling);
   for (const int32_t token : prompt) sampler.observe_prompt(token);
   TextStream text_stream(tokenizer, options.skip_special);
@@ -99,7 +101,7 @@ Result<Generation> generate(Engine& engine, SequenceId sequence, std::span<const
   result.prefill_seconds = seconds_since(start);
   const auto decode_start = Clock::now();
   while (true) {
-    const int32_t token = sampler.sample(std::span(logits.row(0), static_cast<size_t>(logits.width)));
+    const int32_t token = sampler.sample(std::span(logits.row(0), static_cast<size_t>(choices)));
     if (std::find(options.stop_tokens.begin(), options.stop_tokens.end(), token) !=
         options.stop_tokens.end()) {
       result.reason = FinishReason::kStopToken;

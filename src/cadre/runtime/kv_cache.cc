@@ -2,6 +2,14 @@
 
 namespace cadre {
 
+KvStream kv_stream(const CacheStream& declared, DType type) {
+  return {.dtype = type,
+          .width = declared.width,
+          .page_tokens = kPageTokens,
+          .parts = declared.parts,
+          .plain = declared.plain};
+}
+
 Result<KvCache> KvCache::create(const Transformer& model, DType type, int64_t tokens) {
   const int64_t pages = (tokens + kPageTokens - 1) / kPageTokens;
   const int64_t layers = model.config.num_hidden_layers;
@@ -9,7 +17,7 @@ Result<KvCache> KvCache::create(const Transformer& model, DType type, int64_t to
   int64_t streams = 0;
   for (int64_t layer = 0; layer < layers; ++layer) {
     for (const CacheStream& stream : model.cache_streams(layer)) {
-      bytes += pages * kPageTokens * row_bytes(type, stream.width);
+      bytes += pages * page_bytes(kv_stream(stream, type));
       ++streams;
     }
   }
@@ -25,11 +33,8 @@ Result<KvCache> KvCache::create(const Transformer& model, DType type, int64_t to
   for (int64_t layer = 0; layer < layers; ++layer) {
     std::vector<KvStream>& layer_streams = cache.streams_.emplace_back();
     for (const CacheStream& stream : model.cache_streams(layer)) {
-      const int64_t stream_bytes = pages * kPageTokens * row_bytes(type, stream.width);
-      layer_streams.push_back({.data = cache.memory_.allocate<std::byte>(stream_bytes),
-                               .dtype = type,
-                               .width = stream.width,
-                               .page_tokens = kPageTokens});
+      KvStream& view = layer_streams.emplace_back(kv_stream(stream, type));
+      view.data = cache.memory_.allocate<std::byte>(pages * page_bytes(view));
     }
   }
   for (const auto& layer_streams : cache.streams_) cache.layers_.emplace_back(layer_streams);

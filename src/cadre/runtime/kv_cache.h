@@ -13,6 +13,9 @@ namespace cadre {
 /// Tokens to a page, and keys to a block of attention: what attention sums over in one go.
 inline constexpr int64_t kPageTokens = 64;
 
+/// A declared stream as kernels see it, in a cache of `type` (kF32, kBF16 or kI8), without its memory.
+KvStream kv_stream(const CacheStream& declared, DType type);
+
 class KvCache {
  public:
   /// Room for `tokens` tokens (rounded up to pages) in all sequences together. Memory is reserved at once

@@ -1,5 +1,6 @@
 #include "cadre/runtime/model.h"
 
+#include "cadre/runtime/kv_cache.h"
 #include "cadre/tensor/blocks.h"
 
 namespace cadre {
@@ -129,7 +130,8 @@ ModelSize model_size(const Family& family, const ModelConfig& config) {
 int64_t kv_bytes_per_token(const Transformer& model, DType kv_type) {
   int64_t bytes = 0;
   for (int64_t layer = 0; layer < model.config.num_hidden_layers; ++layer)
-    for (const CacheStream& stream : model.cache_streams(layer)) bytes += row_bytes(kv_type, stream.width);
+    for (const CacheStream& stream : model.cache_streams(layer))
+      bytes += page_bytes(kv_stream(stream, kv_type)) / kPageTokens;
   return bytes;
 }
 

@@ -25,6 +25,18 @@ TEST(ShapeSizes, DeepseekV2Lite) {
   EXPECT_LT(size.active_parameters, 2'700'000'000);
 }
 
+/// MLA in int8: 512 codes, 8 scales of 4 bytes, 64 rotary channels of 2.
+TEST(ShapeSizes, CacheBytesOfAToken) {
+  const auto layout = [](const char* shape) {
+    return Transformer::layout(read_model_config(*named_shape(shape), shape).value());
+  };
+  const Transformer lite = layout("deepseek-v2-lite");
+  EXPECT_EQ(kv_bytes_per_token(lite, DType::kF32), 27 * 576 * 4);
+  EXPECT_EQ(kv_bytes_per_token(lite, DType::kBF16), 27 * 576 * 2);
+  EXPECT_EQ(kv_bytes_per_token(lite, DType::kI8), 27 * (512 + 8 * 4 + 64 * 2));
+  EXPECT_EQ(kv_bytes_per_token(layout("llama-3-8b"), DType::kI8), 32 * 2 * 8 * (128 + 2 * 4));
+}
+
 TEST(ShapeSizes, DeepseekV2) {
   const ModelSize size = size_of("deepseek-v2");
   EXPECT_NEAR(static_cast<double>(size.parameters), 236e9, 0.5e9);

@@ -46,7 +46,9 @@ struct Worker {
   Scratch scores;
   Scratch accumulator;
   Scratch values;
-  Scratch state;  ///< attend: running maximum, sum and factor of each query
+  Scratch state;    ///< attend: factor of each query
+  Scratch weights;  ///< attend: softmax weights as codes
+  std::vector<CodedQuery> coded_queries;
 };
 
 /// One expert's panel, a task of expert_ffn.
@@ -70,6 +72,20 @@ struct AttendTask {
   int64_t heads = 0;
 };
 
+/// One chunk of a task's keys, and where the softmaxes of its queries go.
+struct AttendPiece {
+  int32_t task = 0;
+  int64_t chunk = 0;
+  int64_t first_row = 0;
+};
+
+/// One query whose chunks are to be merged: row first_row and every (queries of the task) further.
+struct AttendQuery {
+  int32_t task = 0;
+  int64_t query = 0;
+  int64_t first_row = 0;
+};
+
 struct CpuContext {
   CpuTable table{};
   ThreadPool pool;
@@ -84,6 +100,9 @@ struct CpuContext {
   std::vector<int32_t> row_starts;  ///< expert_ffn: assignments by row, as offsets and a list
   std::vector<int32_t> row_assignments;
   std::vector<AttendTask> attend_tasks;
+  std::vector<AttendPiece> attend_pieces;
+  std::vector<AttendQuery> attend_queries;
+  Scratch attend_partial;  ///< softmaxes of pieces
 
   explicit CpuContext(int threads) : pool(threads), workers(static_cast<size_t>(pool.size())) {}
   Worker& worker(int index) { return workers[static_cast<size_t>(index)]; }

@@ -10,20 +10,28 @@ CpuTable table_for(Isa isa, bool vnni) {
   CpuTable table{};
   fill_generic_products(table);
   fill_generic_packed(table);
+  fill_generic_attention(table);
   fill_generic_rows(table);
 #if defined(__x86_64__)
   if (isa >= Isa::kAvx2) {
     fill_avx2_products(table);
     fill_avx2_packed(table);
+    fill_avx2_attention(table);
     fill_avx2_rows(table);
     fill_avx2_decode(table);
-    if (vnni && has_vnni(Isa::kAvx2)) fill_avxvnni_packed(table);
+    if (vnni && has_vnni(Isa::kAvx2)) {
+      fill_avxvnni_packed(table);
+      fill_avxvnni_attention(table);
+    }
   }
   if (isa >= Isa::kAvx512) {
     fill_avx512_products(table);
     fill_avx512_rows(table);
     fill_avx512_decode(table);
-    if (vnni && has_vnni(Isa::kAvx512)) fill_avx512vnni_packed(table);
+    if (vnni && has_vnni(Isa::kAvx512)) {
+      fill_avx512vnni_packed(table);
+      fill_avx512vnni_attention(table);
+    }
   }
 #endif
   return table;

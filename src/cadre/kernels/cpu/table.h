@@ -73,6 +73,17 @@ struct SoftmaxBlock {
   float* sum;      ///< 0 before the first block
 };
 
+/// Takes one softmax, with its sum of weighted values, into another: see Attend.
+struct SoftmaxMerge {
+  float* maximum;
+  float* sum;
+  float* values;  ///< [width]
+  float from_maximum;
+  float from_sum;
+  const float* from_values;
+  int64_t width;
+};
+
 /// Rows of x rounded to bytes in groups of 32 (Compute::kInt8): [groups][rows], because a product takes one
 /// group of many rows at a time. x = scale * code.
 struct QuantisedRows {
@@ -148,6 +159,80 @@ struct SwigluRow {
   bool round_to_bf16;  ///< the result, for a product that takes bf16 inputs
 };
 
+// Attention over an int8 cache (kernels/backend.h: Attend, KvQuantisedPart). Codes of entries are stored +
+// 128.
+
+/// A group of up to 64 values as codes, filled up with zeros to a multiple of 16.
+struct CodeGroup {
+  const float* x;
+  int64_t count;
+  int8_t* codes;
+  float* scale;
+  int32_t* sum;  ///< of the codes
+};
+
+/// A query as codes.
+struct CodedQuery {
+  const int8_t* codes;  ///< [channels]
+  const float* scales;  ///< [groups]
+  const int32_t* sums;  ///< [groups] of the codes
+  const float* plain;   ///< [plain], as they are
+};
+
+/// Scores of each query with the first `keys` entries of a page, rounded up to a multiple of 16.
+struct CodedScores {
+  const CodedQuery* queries;
+  int64_t count;
+  int64_t channels;
+  int64_t plain;
+  int64_t page_tokens;
+  int64_t keys;
+  const uint8_t* key_codes;
+  const float* key_scales;
+  const void* key_plain;
+  const uint8_t* next;  ///< the part of the page that comes after, to be prefetched; may be null
+  int64_t next_bytes;
+  float* y;
+  int64_t y_stride;
+};
+
+/// Codes of a page by quads of channels to signed codes by quads of entries: out[entry / 4][channel][entry %
+/// 4].
+struct TransposeCodes {
+  const uint8_t* codes;
+  int64_t channels;
+  int64_t page_tokens;
+  int64_t keys;  ///< rounded up to a multiple of 16
+  int8_t* out;
+};
+
+/// The softmax weights of one query over a block, times the entries' scales, as codes of 0 to 127.
+struct CodedWeights {
+  const float* p;
+  int64_t keys;
+  const float* value_scales;  ///< [groups][page_tokens]
+  int64_t groups;
+  int64_t page_tokens;
+  int8_t* u;      ///< [groups][page_tokens]; 0 from `keys` up to a multiple of 16
+  float* scales;  ///< [groups]
+};
+
+/// y[r, c] = fma(sum_j u[r][c / 64][j] code_j[c], scales[r][c / 64], y[r, c] * rescale[r])
+struct CodedValues {
+  const int8_t* u;       ///< [rows][groups][page_tokens]
+  const float* scales;   ///< [rows][groups]
+  const float* rescale;  ///< [rows]
+  int64_t rows;
+  const int8_t* codes;  ///< as TransposeCodes leaves them
+  int64_t channels;
+  int64_t groups;
+  int64_t page_tokens;
+  int64_t keys;
+  int64_t width;  ///< channels wanted, a multiple of 16
+  float* y;
+  int64_t y_stride;
+};
+
 struct CpuTable {
   // Products along rows.
   void (*dot_rows_f32)(const DotRows&);
@@ -173,6 +258,7 @@ struct CpuTable {
 
   // One row.
   float (*softmax_block)(const SoftmaxBlock&);
+  void (*softmax_merge)(const SoftmaxMerge&);
   void (*rms_norm_row)(const RmsNormRow&);
   void (*rope_row)(const RopeRow&);
   void (*swiglu_row)(const SwigluRow&);
@@ -181,6 +267,13 @@ struct CpuTable {
   void (*multiply_row)(float factor, float* y, int64_t width);
   void (*divide_row)(const float* x, float divisor, float* y, int64_t width);
   void (*round_to_bf16_row)(const float* x, float* y, int64_t width);
+
+  // Attention over an int8 cache.
+  void (*code_group)(const CodeGroup&);
+  void (*coded_scores)(const CodedScores&);
+  void (*transpose_codes)(const TransposeCodes&);
+  void (*coded_weights)(const CodedWeights&);
+  void (*coded_values)(const CodedValues&);
 
   // Conversions of a row; the source needs no alignment. Null where tensor/'s decode_row is all there is.
   void (*store_bf16_row)(const float* x, void* y, int64_t width);
@@ -199,14 +292,18 @@ struct CpuTable {
 void fill_generic_products(CpuTable& table);
 void fill_generic_packed(CpuTable& table);
 void fill_generic_rows(CpuTable& table);
+void fill_generic_attention(CpuTable& table);
 void fill_avx2_products(CpuTable& table);
 void fill_avx2_packed(CpuTable& table);
 void fill_avxvnni_packed(CpuTable& table);
+void fill_avxvnni_attention(CpuTable& table);
 void fill_avx2_rows(CpuTable& table);
 void fill_avx2_decode(CpuTable& table);
+void fill_avx2_attention(CpuTable& table);
 void fill_avx512_products(CpuTable& table);
 void fill_avx512_rows(CpuTable& table);
 void fill_avx512_decode(CpuTable& table);
 void fill_avx512vnni_packed(CpuTable& table);
+void fill_avx512vnni_attention(CpuTable& table);
 
 }  // namespace cadre

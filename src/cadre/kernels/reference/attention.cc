@@ -3,6 +3,7 @@
 #include <cstring>
 #include <limits>
 
+#include "cadre/kernels/reference/coded_cache.h"
 #include "cadre/kernels/reference/reference.h"
 #include "cadre/tensor/convert.h"
 
@@ -66,22 +67,32 @@ void attend_row(const Attend& args, const int32_t* pages, int64_t row, int64_t h
 
 void kv_write(const KvWrite& args) {
   for (const SequenceRows& sequence : args.sequences)
-    for (int64_t r = 0; r < sequence.rows; ++r)
-      for (int64_t i = 0; i < args.stream.width; ++i)
-        write(args.stream, sequence.pages, sequence.first_position + r, i,
-              args.x.row(sequence.first_row + r)[i]);
+    for (int64_t r = 0; r < sequence.rows; ++r) {
+      const float* x = args.x.row(sequence.first_row + r);
+      const int64_t position = sequence.first_position + r;
+      if (args.stream.dtype == DType::kI8) {
+        write_coded(args.stream, sequence.pages, position, x);
+        continue;
+      }
+      for (int64_t i = 0; i < args.stream.width; ++i) write(args.stream, sequence.pages, position, i, x[i]);
+    }
 }
 
 void kv_read(const KvRead& args) {
+  const int64_t part_width = args.stream.width / args.stream.parts;
   for (int64_t j = 0; j < args.y.rows; ++j)
-    for (int64_t i = 0; i < args.stream.width; ++i) args.y.row(j)[i] = read(args.stream, args.pages, j, i);
+    for (int64_t i = 0; i < args.stream.width; ++i)
+      args.y.row(j)[i] = args.stream.dtype == DType::kI8
+                             ? read_coded(args.stream, args.pages, j, i / part_width, i % part_width)
+                             : read(args.stream, args.pages, j, i);
 }
 
 void attend(const Attend& args) {
   for (const SequenceRows& sequence : args.sequences)
     for (int64_t r = 0; r < sequence.rows; ++r)
       for (int64_t h = 0; h < args.q.heads; ++h)
-        attend_row(args, sequence.pages, sequence.first_row + r, h, sequence.first_position + r);
+        (args.keys.dtype == DType::kI8 ? attend_coded_row : attend_row)(
+            args, sequence.pages, sequence.first_row + r, h, sequence.first_position + r);
 }
 
 }  // namespace cadre::reference

@@ -24,7 +24,8 @@ struct Gqa {
 
   std::vector<CacheStream> cache_streams() const {
     const int64_t width = c.num_key_value_heads * c.head_dim;
-    return {{.name = "keys", .width = width}, {.name = "values", .width = width}};
+    return {{.name = "keys", .width = width, .parts = c.num_key_value_heads},
+            {.name = "values", .width = width, .parts = c.num_key_value_heads}};
   }
 
   /// x: [T, d], normed -> [T, d]

@@ -31,10 +31,19 @@ struct Mla {
   Weight k_b_proj, v_b_proj;  ///< instead, if split: [H * kv_lora, nope] (W_uk transposed), [H * v, kv_lora]
   Weight o_proj;              ///< [d, H * v]
 
-  std::vector<CacheStream> cache_streams() const { return {{.name = "latent", .width = c.latent_dim()}}; }
+  std::vector<CacheStream> cache_streams() const {
+    return {{.name = "latent", .width = c.latent_dim(), .plain = c.qk_rope_head_dim}};
+  }
 
   /// x: [T, d], normed -> [T, d]
   Tensor forward(Context& ctx, const Tensor& x, const Batch& batch, LayerCache cache) const;
+
+  /// Expanded keys and values of as many heads as fit are alive at once; a bound on memory, not on speed.
+  static constexpr int64_t kExplicitScratchFloats = int64_t{16} << 20;
+
+  /// Floats that the explicit form takes for `keys` keys, beside its output: the latents of all of them, and
+  /// the keys and values of as many heads as are alive at once.
+  static int64_t explicit_floats(const MlaConfig& c, int64_t keys);
 
  private:
   /// -> [T, H, nope + rope], the rotary part rotated
@@ -47,7 +56,7 @@ struct Mla {
   /// Attention of one sequence's rows with keys and values expanded per head, into `out` [rows, H, v].
   void attend_explicit(Context& ctx, const Tensor& q, const KvStream& latent, const SequenceRows& sequence,
                        const Tensor& out) const;
-  bool explicit_is_cheaper(const SequenceRows& sequence) const;
+  bool explicit_is_cheaper(const SequenceRows& sequence, DType cache_type) const;
   /// y[t, h] = W_uv_h x[t, h]
   void expand_values(Context& ctx, const Tensor& x, int64_t first_head, const Tensor& y) const;
 };

@@ -138,8 +138,24 @@ CADRE_INLINE void store_zero_bytes(int8_t* p) {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm_setzero_si128());
 }
 
+CADRE_INLINE void transpose_quads(const uint8_t* from, int64_t from_stride, int8_t* to, int64_t to_stride) {
+  const __m128i order = _mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+  const __m128i shift = _mm_set1_epi8(static_cast<char>(0x80));
+#pragma GCC unroll 4
+  for (int k = 0; k < 4; ++k)
+#pragma GCC unroll 4
+    for (int c = 0; c < 4; ++c) {
+      const __m128i four = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from + c * from_stride + 16 * k));
+      _mm_storeu_si128(reinterpret_cast<__m128i*>(to + k * to_stride + 16 * c),
+                       _mm_xor_si128(_mm_shuffle_epi8(four, order), shift));
+    }
+}
+
 CADRE_INLINE void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }
 constexpr int64_t kPrefetchBytes = 4096;
+// Of 16 registers: 8 of sums, 4 of keys or values, 1 of the other side, and what vpmaddubsw needs.
+constexpr int kCodedRows = 2;
+constexpr int kCodedVectors = 2;
 constexpr int kPackedBlocks = 1;
 
 }  // namespace

@@ -68,8 +68,29 @@ CADRE_INLINE void store_zero_bytes(int8_t* p) {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm_setzero_si128());
 }
 
+CADRE_INLINE void transpose_quads(const uint8_t* from, int64_t from_stride, int8_t* to, int64_t to_stride) {
+  const __m512i a = _mm512_loadu_si512(from), b = _mm512_loadu_si512(from + from_stride);
+  const __m512i c = _mm512_loadu_si512(from + 2 * from_stride);
+  const __m512i d = _mm512_loadu_si512(from + 3 * from_stride);
+  // As 128-bit pieces: entries 4 k to 4 k + 3 of each quad to quad k.
+  const __m512i ab_low = _mm512_shuffle_i32x4(a, b, 0x44), ab_high = _mm512_shuffle_i32x4(a, b, 0xEE);
+  const __m512i cd_low = _mm512_shuffle_i32x4(c, d, 0x44), cd_high = _mm512_shuffle_i32x4(c, d, 0xEE);
+  const __m512i pieces[4] = {
+      _mm512_shuffle_i32x4(ab_low, cd_low, 0x88), _mm512_shuffle_i32x4(ab_low, cd_low, 0xDD),
+      _mm512_shuffle_i32x4(ab_high, cd_high, 0x88), _mm512_shuffle_i32x4(ab_high, cd_high, 0xDD)};
+  const __m512i order =
+      _mm512_broadcast_i32x4(_mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15));
+#pragma GCC unroll 4
+  for (int k = 0; k < 4; ++k)
+    _mm512_storeu_si512(to + k * to_stride, _mm512_xor_si512(_mm512_shuffle_epi8(pieces[k], order),
+                                                             _mm512_set1_epi8(static_cast<char>(0x80))));
+}
+
 CADRE_INLINE void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }
 constexpr int64_t kPrefetchBytes = 4096;
+// 16 registers of sums, 4 of keys or values, 1 of the other side: 8 loads for 16 dot products.
+constexpr int kCodedRows = 4;
+constexpr int kCodedVectors = 4;
 // 16 registers of weights, 2 of scales, and what two rows of sums need.
 constexpr int kPackedBlocks = 2;
 

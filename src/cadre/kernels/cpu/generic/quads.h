@@ -134,8 +134,21 @@ CADRE_INLINE int32_t store_rounded(int8_t* p, const Lanes& a) {
 }
 CADRE_INLINE void store_zero_bytes(int8_t* p) { __builtin_memset(p, 0, 16); }
 
+/// Four quads of 16 entries, `from_stride` bytes apart, each byte + 128, to four quads of 16 channels: quad k
+/// has entries 4 k to 4 k + 3 as signed bytes.
+CADRE_INLINE void transpose_quads(const uint8_t* from, int64_t from_stride, int8_t* to, int64_t to_stride) {
+  for (int k = 0; k < 4; ++k)
+    for (int c = 0; c < 16; ++c)
+      for (int j = 0; j < 4; ++j)
+        to[k * to_stride + c * 4 + j] =
+            static_cast<int8_t>(from[c / 4 * from_stride + (4 * k + j) * 4 + c % 4] ^ 0x80);
+}
+
 CADRE_INLINE void prefetch(const void*) {}
 constexpr int64_t kPrefetchBytes = 0;
+/// Rows and quads of a tile in attention.
+constexpr int kCodedRows = 2;
+constexpr int kCodedVectors = 1;
 constexpr int kPackedBlocks = 1;  ///< blocks of weights taken together with many rows of x
 
 }  // namespace

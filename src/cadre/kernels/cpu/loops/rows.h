@@ -103,6 +103,18 @@ float softmax_block(const SoftmaxBlock& a) {
   return rescale;
 }
 
+void softmax_merge(const SoftmaxMerge& a) {
+  const float before = *a.maximum;
+  const float now = a.from_maximum > before ? a.from_maximum : before;
+  const float reference = now == -kInfinity ? 0.0f : now;
+  const float keep = exp_one(before - reference), take = exp_one(a.from_maximum - reference);
+  *a.maximum = now;
+  *a.sum = __builtin_fmaf(a.from_sum, take, *a.sum * keep);
+  const Lanes keep_lanes = broadcast(keep), take_lanes = broadcast(take);
+  map_rows(a.from_values, a.values, a.values, a.width,
+           [&](Lanes from, Lanes into) { return fma(from, take_lanes, mul(into, keep_lanes)); });
+}
+
 void rms_norm_row(const RmsNormRow& a) {
   Lanes squares = broadcast(0);
   for_lanes(
@@ -217,6 +229,7 @@ void decode_bf16(const void* source, float* out, int64_t elements) {
 
 void fill_rows(CpuTable& table) {
   table.softmax_block = softmax_block;
+  table.softmax_merge = softmax_merge;
   table.rms_norm_row = rms_norm_row;
   table.rope_row = rope_row;
   table.swiglu_row = swiglu_row;
