@@ -113,7 +113,8 @@ std::string to_text(const BenchmarkReport& report, const Limits& limits, const M
 Status run(Flags& flags) {
   CADRE_TRY(const std::filesystem::path path, flags.model.path());
   CADRE_TRY(flags.bench.engine, flags.engine.options());
-  CADRE_TRY(Model model, Model::load(path));
+  CADRE_TRY(const LoadOptions load_options, flags.engine.load_options());
+  CADRE_TRY(Model model, Model::load(path, load_options));
   CADRE_CHECK_OK(flags.engine.apply_experts(model));
   const Isa isa = isa_from_name(flags.bench.engine.cpu.isa).value_or(best_isa());
   Limits limits;

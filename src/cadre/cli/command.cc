@@ -69,6 +69,11 @@ void EngineFlags::add_to(CLI::App& app, bool with_context) {
       ->capture_default_str();
   add_flag(app, "--device", device, "cpu; cuda:N and hip:N are not there yet")->capture_default_str();
   add_flag(app, "--isa", isa, "CPU code path: auto, generic, avx2 or avx512")->capture_default_str();
+  add_flag(
+      app, "--repack", repack,
+      "weights in GGUF's row layouts (Q4_0, Q8_0, MXFP4): auto copies them into the packed layout at load, "
+      "off reads them where they are mapped, which is slower")
+      ->capture_default_str();
   add_flag(app, "--experts", experts, "experts per token instead of the model's own k; 0: the model's")
       ->check(CLI::Range(int64_t{0}, int64_t{65536}));
 }
@@ -105,6 +110,11 @@ Result<EngineOptions> EngineFlags::options() const {
   }
   if (device != "cpu") return bad_value("--device", "cpu (GPU back ends are not there yet)", device);
   return options;
+}
+
+Result<LoadOptions> EngineFlags::load_options() const {
+  if (repack != "auto" && repack != "off") return bad_value("--repack", "auto or off", repack);
+  return LoadOptions{.repack = repack == "auto", .threads = threads};
 }
 
 Status EngineFlags::apply_experts(Model& model) const {

@@ -54,12 +54,15 @@ struct EngineFlags {
   std::string mla = "absorbed";
   std::string device = "cpu";
   std::string isa = "auto";
+  std::string repack = "auto";
   int64_t experts = 0;  ///< k to use instead of the model's; 0: the model's
 
   /// `with_context`: the command chooses its own cache size otherwise.
   void add_to(CLI::App& app, bool with_context);
   /// Everything but the sizes. Errors: kUsage for an unknown value, naming the flag.
   Result<EngineOptions> options() const;
+  /// How to load the model. Errors: kUsage for an unknown value of --repack.
+  Result<LoadOptions> load_options() const;
   /// Sets --experts on the model. Errors: kUsage when it is dense or has fewer eligible experts.
   Status apply_experts(Model& model) const;
 };

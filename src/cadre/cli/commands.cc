@@ -23,7 +23,7 @@ constexpr Command kCommands[] = {
     {"perplexity", "measure perplexity on a text", set_up_perplexity},
     {"serve", "HTTP server (not there yet)", set_up_planned},
     {"quantize", "quantise a model (not there yet)", set_up_planned},
-    {"convert", "convert between formats (not there yet)", set_up_planned},
+    {"convert", "convert between a model directory and GGUF", set_up_convert},
     {"grads", "write gradients for verification (not there yet)", set_up_planned},
     {"train", "train a model (not there yet)", set_up_planned},
     {"eval", "run benchmarks of quality (not there yet)", set_up_planned},

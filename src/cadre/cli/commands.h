@@ -13,5 +13,6 @@ Action set_up_tokenize(CLI::App& app);
 Action set_up_chat_template(CLI::App& app);
 Action set_up_logits(CLI::App& app);
 Action set_up_perplexity(CLI::App& app);
+Action set_up_convert(CLI::App& app);
 
 }  // namespace cadre::cli

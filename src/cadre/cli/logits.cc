@@ -166,7 +166,8 @@ Status run_group(Engine& engine, const Sequences& sequences, const std::vector<i
 Status run(const Flags& flags) {
   CADRE_TRY(const std::filesystem::path path, flags.model.path());
   CADRE_TRY(EngineOptions options, flags.engine.options());
-  CADRE_TRY(const Model model, Model::load(path));
+  CADRE_TRY(const LoadOptions load_options, flags.engine.load_options());
+  CADRE_TRY(const Model model, Model::load(path, load_options));
   CADRE_TRY(const Sequences sequences, read_sequences(flags.ids, model.config().vocab_size));
 
   int64_t longest = 0;

@@ -86,7 +86,8 @@ Status run(Flags& flags) {
                          .named = flags.model};
   CADRE_TRY(const std::filesystem::path path, model_flags.path());
   CADRE_TRY(EngineOptions options, flags.engine.options());
-  CADRE_TRY(Model model, Model::load(path));
+  CADRE_TRY(const LoadOptions load_options, flags.engine.load_options());
+  CADRE_TRY(Model model, Model::load(path, load_options));
   CADRE_CHECK_OK(flags.engine.apply_experts(model));
   CADRE_TRY(const TextAssets assets, load_text_assets(path));
   CADRE_TRY(const std::string input, read_input(file));

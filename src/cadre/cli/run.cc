@@ -63,7 +63,8 @@ Status run(const Flags& flags) {
   CADRE_TRY(const std::filesystem::path path, flags.model.path());
   CADRE_TRY(EngineOptions options, flags.engine.options());
   CADRE_TRY(const TextAssets assets, load_text_assets(path));
-  CADRE_TRY(Model model, Model::load(path));
+  CADRE_TRY(const LoadOptions load_options, flags.engine.load_options());
+  CADRE_TRY(Model model, Model::load(path, load_options));
   CADRE_CHECK_OK(flags.engine.apply_experts(model));
   CADRE_TRY(options.context_tokens, context_tokens(flags, model.config()));
   CADRE_TRY(Engine engine, Engine::create(model, options));

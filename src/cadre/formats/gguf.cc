@@ -50,7 +50,7 @@ std::optional<int64_t> load_integer(GgufType type, const std::byte* bytes) {
 }
 
 double load_number(GgufType type, const std::byte* bytes) {
-  if (type == GgufType::kF32) return load<float>(bytes);
+  if (type == GgufType::kF32) return written_decimal(load<float>(bytes));
   if (type == GgufType::kF64) return load<double>(bytes);
   if (type == GgufType::kU64) return static_cast<double>(load<uint64_t>(bytes));
   return static_cast<double>(*load_integer(type, bytes));

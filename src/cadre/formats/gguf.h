@@ -64,7 +64,7 @@ class GgufFile {
   /// absent, of another type or out of range. The `_or` ones give `fallback` when it is absent.
   Result<int64_t> integer(std::string_view key, int64_t lowest, int64_t highest) const;
   Result<int64_t> integer_or(std::string_view key, int64_t fallback, int64_t lowest, int64_t highest) const;
-  /// A float or an integer.
+  /// A float or an integer; an f32 as written_decimal.
   Result<double> number(std::string_view key) const;
   Result<double> number_or(std::string_view key, double fallback) const;
   Result<bool> boolean_or(std::string_view key, bool fallback) const;

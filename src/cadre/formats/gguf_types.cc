@@ -1,5 +1,8 @@
 #include "cadre/formats/gguf_types.h"
 
+#include <charconv>
+#include <cmath>
+
 namespace cadre {
 namespace {
 
@@ -37,6 +40,15 @@ constexpr GgmlType kTypes[] = {
 std::string_view name(GgufType type) { return kValues[static_cast<uint32_t>(type)].name; }
 
 int gguf_value_bytes(GgufType type) { return kValues[static_cast<uint32_t>(type)].bytes; }
+
+double written_decimal(float value) {
+  if (!std::isfinite(value)) return value;
+  char text[32];
+  const auto end = std::to_chars(text, text + sizeof(text), value).ptr;
+  double result = value;
+  std::from_chars(text, end, result);
+  return result;
+}
 
 const GgmlType* find_ggml_type(uint32_t id) {
   for (const GgmlType& type : kTypes)

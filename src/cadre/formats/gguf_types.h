@@ -32,6 +32,10 @@ std::string_view name(GgufType type);
 /// Bytes of a value; 0 for strings and arrays, whose size is in the file.
 int gguf_value_bytes(GgufType type);
 
+/// The shortest decimal that reads back as `value`: 1e-6 for 1e-6f. Metadata is made from a config.json's
+/// decimals, and this is the number that its maker wrote.
+double written_decimal(float value);
+
 /// A tensor type of ggml, whether this program computes with it or not.
 struct GgmlType {
   uint32_t id;

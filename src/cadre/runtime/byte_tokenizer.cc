@@ -5,6 +5,7 @@
 #include <map>
 #include <string>
 
+#include "cadre/runtime/tokenizer_document.h"
 #include "cadre/text/bpe.h"
 
 namespace cadre {
@@ -23,18 +24,13 @@ std::map<int32_t, std::string> special_tokens(const ModelConfig& config) {
   return tokens;
 }
 
-Json added_token(int32_t id, const std::string& text) {
-  return {{"id", id},        {"content", text},     {"single_word", false}, {"lstrip", false},
-          {"rstrip", false}, {"normalized", false}, {"special", true}};
-}
-
 }  // namespace
 
 std::optional<ByteTokenizer> make_byte_tokenizer(const ModelConfig& config) {
   const std::map<int32_t, std::string> specials = special_tokens(config);
   if (config.vocab_size < kBytes + static_cast<int64_t>(specials.size())) return std::nullopt;
   Json added = Json::array();
-  for (const auto& [id, text] : specials) added.push_back(added_token(id, text));
+  for (const auto& [id, text] : specials) added.push_back(added_token(id, text, /*special=*/true));
 
   Json vocabulary = Json::object();
   int32_t next = 0;
@@ -42,27 +38,9 @@ std::optional<ByteTokenizer> make_byte_tokenizer(const ModelConfig& config) {
     while (specials.contains(next)) ++next;
     vocabulary[std::string(alphabet_character(static_cast<uint8_t>(byte)))] = next;
   }
-  const Json byte_level = {
-      {"type", "ByteLevel"}, {"add_prefix_space", false}, {"trim_offsets", true}, {"use_regex", false}};
   ByteTokenizer result;
-  result.tokenizer = {{"version", "1.0"},
-                      {"truncation", nullptr},
-                      {"padding", nullptr},
-                      {"added_tokens", added},
-                      {"normalizer", nullptr},
-                      {"pre_tokenizer", byte_level},
-                      {"post_processor", nullptr},
-                      {"decoder", byte_level},
-                      {"model",
-                       {{"type", "BPE"},
-                        {"dropout", nullptr},
-                        {"unk_token", nullptr},
-                        {"continuing_subword_prefix", nullptr},
-                        {"end_of_word_suffix", nullptr},
-                        {"fuse_unk", false},
-                        {"byte_fallback", false},
-                        {"vocab", vocabulary},
-                        {"merges", Json::array()}}}};
+  result.tokenizer = tokenizer_json(
+      {.vocabulary = std::move(vocabulary), .added = std::move(added), .pre_tokenizer = byte_level_stage()});
   result.config = {{"tokenizer_class", "PreTrainedTokenizerFast"},
                    {"add_bos_token", config.bos_token_id.has_value()},
                    {"add_eos_token", false},

@@ -1,9 +1,8 @@
 #include "cadre/runtime/engine.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 
+#include "cadre/base/anonymous_memory.h"
 #include "cadre/base/units.h"
 #include "cadre/model/rope.h"
 
@@ -13,10 +12,6 @@ namespace {
 constexpr int64_t kDefaultLogitRows = 64;
 
 int64_t pages_for(int64_t tokens) { return (tokens + kPageTokens - 1) / kPageTokens; }
-
-int64_t physical_memory_bytes() {
-  return static_cast<int64_t>(::sysconf(_SC_PHYS_PAGES)) * static_cast<int64_t>(::sysconf(_SC_PAGESIZE));
-}
 
 int64_t wanted_rows(const StepItem& item) {
   switch (item.logits) {
@@ -39,7 +34,10 @@ Result<Engine> Engine::create(const Model& model, const EngineOptions& given) {
   const int64_t cache_tokens = pages_for(options.context_tokens) * kPageTokens;
 
   const Transformer& transformer = model.transformer();
-  const MemoryPlan plan{.weights_bytes = model.size().bytes,
+  const MemoryPlan plan{.weights_bytes = std::max<int64_t>(0, model.size().bytes - model.repacked().bytes()),
+                        .repacked_bytes = model.repacked().bytes(),
+                        .repack_seconds = model.repacked().seconds(),
+                        .row_layout_bytes = model.row_layout_bytes(),
                         .kv_bytes = cache_tokens * kv_bytes_per_token(transformer, options.kv_type),
                         .activation_bytes = transformer.activation_bytes(
                             options.max_step_rows, options.max_logit_rows, cache_tokens, options.mla_form)};
@@ -159,8 +157,14 @@ Result<Tensor> Engine::step(std::span<const StepItem> items) {
 }
 
 std::string describe(const MemoryPlan& plan) {
-  return fmt::format("model {} mapped, KV cache {}, activations up to {}",
-                     format_bytes(static_cast<double>(plan.weights_bytes)),
+  std::string weights = format_bytes(static_cast<double>(plan.weights_bytes)) + " mapped";
+  if (plan.repacked_bytes > 0)
+    weights += fmt::format(" and {} repacked in {:.2f} s",
+                           format_bytes(static_cast<double>(plan.repacked_bytes)), plan.repack_seconds);
+  if (plan.row_layout_bytes > 0)
+    weights += fmt::format(" ({} in GGUF's row layout, which is slower: --repack off)",
+                           format_bytes(static_cast<double>(plan.row_layout_bytes)));
+  return fmt::format("model {}, KV cache {}, activations up to {}", weights,
                      format_bytes(static_cast<double>(plan.kv_bytes)),
                      format_bytes(static_cast<double>(plan.activation_bytes)));
 }

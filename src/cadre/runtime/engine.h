@@ -40,9 +40,12 @@ struct EngineOptions {
   MlaForm mla_form = MlaForm::kAbsorbed;
 };
 
-/// Bytes that an engine takes beside the mapped weights.
+/// Bytes of a model and of what an engine takes beside it.
 struct MemoryPlan {
-  int64_t weights_bytes = 0;  ///< mapped, shared with other processes
+  int64_t weights_bytes = 0;   ///< mapped, shared with other processes
+  int64_t repacked_bytes = 0;  ///< weights in memory of this process
+  double repack_seconds = 0;
+  int64_t row_layout_bytes = 0;  ///< of the mapped weights, those that would be faster repacked
   int64_t kv_bytes = 0;
   int64_t activation_bytes = 0;
 };

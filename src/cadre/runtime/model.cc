@@ -1,5 +1,7 @@
 #include "cadre/runtime/model.h"
 
+#include <numeric>
+
 #include "cadre/runtime/kv_cache.h"
 #include "cadre/tensor/blocks.h"
 
@@ -33,9 +35,20 @@ void add_active_experts(ModelSize& size, const ModelConfig& config) {
   size.active_bytes += routed.bytes / config.moe->n_routed_experts * k;
 }
 
+/// Rows of the slices in which attention reads a matrix: those of a head, of keys or of values. 0: as a
+/// whole.
+int64_t slice_rows(const ModelConfig& config, std::string_view name) {
+  const auto* mla = std::get_if<MlaConfig>(&config.attention);
+  if (mla == nullptr) return 0;
+  if (name.ends_with(".k_b_proj.weight")) return mla->kv_lora_rank;
+  if (name.ends_with(".v_b_proj.weight")) return mla->v_head_dim;
+  if (name.ends_with(".kv_b_proj.weight")) return std::gcd(mla->qk_nope_head_dim, mla->v_head_dim);
+  return 0;
+}
+
 }  // namespace
 
-Result<Model> Model::load(const std::filesystem::path& path) {
+Result<Model> Model::load(const std::filesystem::path& path, const LoadOptions& options) {
   CADRE_TRY(Checkpoint checkpoint, Checkpoint::open(path));
   Transformer transformer = Transformer::layout(checkpoint.config());
   Model model(std::move(checkpoint), std::move(transformer));
@@ -44,6 +57,7 @@ Result<Model> Model::load(const std::filesystem::path& path) {
     if (status) status = model.bind(slot);
   });
   if (!status) return tl::unexpected(status.error());
+  CADRE_CHECK_OK(model.repack(options));
   if (model.config().tie_word_embeddings) model.transformer_.head = model.transformer_.embedding;
   add_active_experts(model.size_, model.config());
   return model;
@@ -74,6 +88,22 @@ Status Model::bind_matrix(const WeightSlot& slot, const StoredTensor& stored) {
                         .cols = slot.shape[1],
                         .row_bytes = row_bytes(stored.dtype, slot.shape[1])};
   return stored.dtype == DType::kF8E4M3 ? bind_scales(slot) : Status();
+}
+
+Status Model::repack(const LoadOptions& options) {
+  std::vector<Weight*> weights;
+  checkpoint_.visit_weights(transformer_, [&](const WeightSlot& slot) {
+    const bool by_row = slot.role == WeightRole::kEmbedding && !config().tie_word_embeddings;
+    if (slot.matrix == nullptr || by_row) return;
+    if (RepackedWeights::can_repack(*slot.matrix, slice_rows(config(), slot.name)))
+      weights.push_back(slot.matrix);
+  });
+  if (options.repack) {
+    CADRE_TRY(repacked_, RepackedWeights::make(weights, options.threads));
+  } else {
+    for (const Weight* weight : weights) row_layout_bytes_ += weight->bytes();
+  }
+  return {};
 }
 
 Status Model::bind_scales(const WeightSlot& slot) {

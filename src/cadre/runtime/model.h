@@ -7,6 +7,7 @@
 
 #include "cadre/model/transformer.h"
 #include "cadre/runtime/checkpoint.h"
+#include "cadre/runtime/repacked_weights.h"
 
 namespace cadre {
 
@@ -27,18 +28,28 @@ struct ModelSize {
   int64_t active_bytes = 0;
 };
 
+struct LoadOptions {
+  /// Copy matrices of foreign row layouts into the packed one; the embedding table, of which a token reads a
+  /// row, stays. Otherwise all weights are read where they are mapped.
+  bool repack = false;
+  int threads = 0;  ///< of the copying; 0: one per core
+};
+
 /// Owns the mapping that its weights point into. Immutable after loading, and safe to share between threads.
 class Model {
  public:
-  /// Maps the files and binds every weight; reads no weight data but the small vectors.
+  /// Maps the files and binds every weight; reads no weight data but the small vectors, and what is repacked.
   /// Errors: a missing tensor, a wrong shape or a type that cannot serve, naming file, tensor, expected,
-  /// found.
-  static Result<Model> load(const std::filesystem::path& path);
+  /// found; of RepackedWeights::make.
+  static Result<Model> load(const std::filesystem::path& path, const LoadOptions& options = {});
 
   const ModelConfig& config() const { return transformer_.config; }
   const Transformer& transformer() const { return transformer_; }
   const Checkpoint& checkpoint() const { return checkpoint_; }
   const ModelSize& size() const { return size_; }
+  const RepackedWeights& repacked() const { return repacked_; }
+  /// Bytes of matrices that could be repacked and were not.
+  int64_t row_layout_bytes() const { return row_layout_bytes_; }
 
   /// Routes every token to `k` experts instead of the model's own number. To be called before an engine is
   /// made. Errors: kUsage when the model is dense or has fewer experts to choose from.
@@ -50,10 +61,13 @@ class Model {
   Status bind(const WeightSlot& slot);
   Status bind_matrix(const WeightSlot& slot, const StoredTensor& stored);
   Status bind_scales(const WeightSlot& slot);
+  Status repack(const LoadOptions& options);
 
   Checkpoint checkpoint_;
   Transformer transformer_;
   std::vector<std::vector<float>> scales_;  ///< of FP8 matrices, in f32 whatever the file has
+  RepackedWeights repacked_;
+  int64_t row_layout_bytes_ = 0;
   ModelSize size_;
 };
 

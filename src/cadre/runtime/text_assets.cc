@@ -144,6 +144,8 @@ Result<TextAssets> load_from_gguf(const fs::path& path) {
   auto chat_template = load_chat_template(nullptr, template_text, {.name = name, .has_token = has_token});
   TextAssets assets{.tokenizer = std::move(tokenizer), .chat_template = std::move(chat_template)};
   finish(assets);
+  CADRE_TRY(const std::optional<int32_t> end_of_turn, token_id(file, "tokenizer.ggml.eot_token_id"));
+  if (end_of_turn) add_stop_token(assets.stop_tokens, *end_of_turn);
   return assets;
 }
 

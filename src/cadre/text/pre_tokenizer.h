@@ -70,6 +70,16 @@ struct NamedPreTokenizer {
   bool ignore_merges = false;
 };
 
+/// One of those names, and the patterns of its Split stages in order. Several names may share their patterns.
+struct PreTokenizerPreset {
+  std::string_view name;
+  std::vector<std::string> patterns;
+  bool ignore_merges = false;
+};
+
+/// All that are known, for converting between GGUF and tokenizer.json.
+std::vector<PreTokenizerPreset> pre_tokenizer_presets();
+
 /// Errors: a name that is not known; the message lists those that are.
 Result<NamedPreTokenizer> pre_tokenizer_by_name(std::string_view name);
 

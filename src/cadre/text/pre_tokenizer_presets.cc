@@ -57,13 +57,9 @@ std::string deepseek_llm_words() {
   return pattern + "]+";
 }
 
-struct Preset {
-  std::string_view name;
-  std::vector<std::string> patterns;
-  bool ignore_merges = false;
-};
+}  // namespace
 
-std::vector<Preset> presets() {
+std::vector<PreTokenizerPreset> pre_tokenizer_presets() {
   const std::vector<std::string> v3 = {"\\p{N}{1,3}", "[\u4E00-\u9FA5\u3040-\u309F\u30A0-\u30FF]+",
                                        std::string(kDeepseekV3Words)};
   const std::string gpt2(kGpt2Pattern);
@@ -84,11 +80,9 @@ std::vector<Preset> presets() {
   };
 }
 
-}  // namespace
-
 Result<NamedPreTokenizer> pre_tokenizer_by_name(std::string_view name) {
   std::string known;
-  for (const Preset& preset : presets()) {
+  for (const PreTokenizerPreset& preset : pre_tokenizer_presets()) {
     if (preset.name == name) {
       NamedPreTokenizer named{.ignore_merges = preset.ignore_merges};
       for (const std::string& pattern : preset.patterns) {

@@ -37,10 +37,8 @@ Status add_tokens(const TokenizerParts& parts, std::string_view origin, Tokenize
   return {};
 }
 
+/// A vocabulary of single bytes has none.
 Status add_merges(const TokenizerParts& parts, std::string_view origin, TokenizerSource& source) {
-  if (parts.merges.empty()) {
-    return invalid("{}: field 'tokenizer.ggml.merges' is missing or empty", origin);
-  }
   source.merges.reserve(parts.merges.size());
   for (size_t rank = 0; rank < parts.merges.size(); ++rank) {
     const std::string_view text = parts.merges[rank];

@@ -226,6 +226,15 @@ TEST(TokenizerParts, GivesATokenizer) {
   EXPECT_FALSE(tokenizer->is_special(258));
 }
 
+TEST(TokenizerParts, AVocabularyOfBytesNeedsNoMerges) {
+  std::vector<std::string> tokens;
+  TokenizerParts parts = small_parts(tokens);
+  parts.merges.clear();
+  const auto tokenizer = Tokenizer::from_parts(parts, "x.gguf");
+  ASSERT_TRUE(tokenizer.has_value()) << tokenizer.error().message;
+  EXPECT_EQ(tokenizer->encode("ab").value().size(), 2U);
+}
+
 TEST(TokenizerParts, ErrorsNameTheKey) {
   const auto error = [](auto change) {
     std::vector<std::string> tokens;
@@ -242,8 +251,6 @@ TEST(TokenizerParts, ErrorsNameTheKey) {
             "x.gguf: field 'tokenizer.ggml.token_type[7]': expected 0 to 6, found 9");
   EXPECT_EQ(error([](TokenizerParts& p) { p.tokens[259] = "ab"; }),
             "x.gguf: field 'tokenizer.ggml.tokens': the token 'ab' has two ids, 256 and 259");
-  EXPECT_EQ(error([](TokenizerParts& p) { p.merges.clear(); }),
-            "x.gguf: field 'tokenizer.ggml.merges' is missing or empty");
   EXPECT_EQ(error([](TokenizerParts& p) { p.merges.push_back("b c"); }),
             "x.gguf: field 'tokenizer.ggml.merges[1]': the token 'bc' is not in the vocabulary");
   EXPECT_EQ(error([](TokenizerParts& p) { p.merges[0] = "ab"; }),

@@ -26,10 +26,12 @@ void visit_weights(Transformer& model, WeightVisitor visitor);
 
 namespace cadre::gguf_deepseek2 {
 Result<Json> config(const GgufFile& file);
+Status add_metadata(const ModelConfig& config, const std::string& origin, GgufMetadata& metadata);
 GgufArchitecture::Source source(std::string_view name);
 }  // namespace cadre::gguf_deepseek2
 
 namespace cadre::gguf_llama {
 Result<Json> config(const GgufFile& file);
+Status add_metadata(const ModelConfig& config, const std::string& origin, GgufMetadata& metadata);
 GgufArchitecture::Source source(std::string_view name);
 }  // namespace cadre::gguf_llama

@@ -48,9 +48,9 @@ Status add_attention(const GgufFile& file, Json& config) {
     return invalid("{}: key '{}': expected more than rope.dimension_count = {}, found {}",
                    file.path().string(), key("attention.key_length"), rope_dim, key_length);
   CADRE_TRY(config["kv_lora_rank"], integer("attention.kv_lora_rank"));
-  if (file.has(key("attention.q_lora_rank"))) {
-    CADRE_TRY(config["q_lora_rank"], integer("attention.q_lora_rank"));
-  }
+  // 0 in files of models without one: llama.cpp looks for the key in all but models of 26 or 27 layers.
+  CADRE_TRY(const int64_t q_lora_rank, file.integer_or(key("attention.q_lora_rank"), 0, 0, kMaxSize));
+  if (q_lora_rank > 0) config["q_lora_rank"] = q_lora_rank;
   config["qk_rope_head_dim"] = rope_dim;
   config["qk_nope_head_dim"] = key_length - rope_dim;
   config["v_head_dim"] = value_length;
@@ -71,8 +71,9 @@ Status add_rope(const GgufFile& file, Json& config) {
   CADRE_TRY(scaling["original_max_position_embeddings"],
             file.integer(key("rope.scaling.original_context_length"), 1, kMaxSize));
   CADRE_TRY(const double multiplier, file.number_or(key("rope.scaling.yarn_log_multiplier"), 0.0));
-  scaling["mscale"] = multiplier * 10;
-  scaling["mscale_all_dim"] = multiplier * 10;
+  const double mscale = written_decimal(static_cast<float>(multiplier * 10));
+  scaling["mscale"] = mscale;
+  scaling["mscale_all_dim"] = mscale;
   config["rope_scaling"] = scaling;
   return {};
 }
@@ -114,7 +115,90 @@ Status add_experts(const GgufFile& file, Json& config) {
   return {};
 }
 
+void write_attention(const ModelConfig& config, const MlaConfig& mla, GgufMetadata& metadata) {
+  const auto add = [&](std::string_view name, int64_t value) {
+    metadata.add(key(name), static_cast<uint32_t>(value));
+  };
+  add("attention.head_count", mla.num_attention_heads);
+  // In absorbed form all heads share one latent key and value.
+  add("attention.head_count_kv", 1);
+  add("attention.q_lora_rank", mla.q_lora_rank);
+  add("attention.kv_lora_rank", mla.kv_lora_rank);
+  add("attention.key_length", mla.latent_dim());
+  add("attention.value_length", mla.kv_lora_rank);
+  add("attention.key_length_mla", mla.qk_head_dim());
+  add("attention.value_length_mla", mla.v_head_dim);
+  add("rope.dimension_count", config.rope.dim);
+}
+
+Status write_rope(const RopeConfig& rope, const std::string& origin, GgufMetadata& metadata) {
+  if (std::holds_alternative<RopeConfig::None>(rope.scaling)) return {};
+  const auto* yarn = std::get_if<RopeConfig::Yarn>(&rope.scaling);
+  if (yarn == nullptr)
+    return gguf::no_gguf_for(origin, "rope_scaling.type", "GGUF's deepseek2 knows \"yarn\" only");
+  if (yarn->mscale != yarn->mscale_all_dim)
+    return gguf::no_gguf_for(
+        origin, "rope_scaling.mscale",
+        fmt::format("GGUF's deepseek2 has one number for this and mscale_all_dim, found {} and {}",
+                    yarn->mscale, yarn->mscale_all_dim));
+  constexpr RopeConfig::Yarn kDefault;
+  if (yarn->beta_fast != kDefault.beta_fast || yarn->beta_slow != kDefault.beta_slow)
+    return gguf::no_gguf_for(origin, "rope_scaling.beta_fast",
+                             fmt::format("GGUF's deepseek2 implies 32, and 1 for beta_slow, found {} and {}",
+                                         yarn->beta_fast, yarn->beta_slow));
+  metadata.add_string(key("rope.scaling.type"), "yarn");
+  metadata.add(key("rope.scaling.factor"), static_cast<float>(yarn->factor));
+  metadata.add(key("rope.scaling.original_context_length"),
+               static_cast<uint32_t>(yarn->original_max_position_embeddings));
+  metadata.add(key("rope.scaling.yarn_log_multiplier"), static_cast<float>(yarn->mscale_all_dim * 0.1));
+  return {};
+}
+
+uint32_t gating_number(ScoreFunction function) {
+  switch (function) {
+    case ScoreFunction::kSoftmax:
+      return 1;
+    case ScoreFunction::kSigmoid:
+      return 2;
+    case ScoreFunction::kSqrtSoftplus:
+      return 4;
+  }
+  return 0;
+}
+
+Status write_experts(const ModelConfig& config, const std::string& origin, GgufMetadata& metadata) {
+  const auto add = [&](std::string_view name, int64_t value) {
+    metadata.add(key(name), static_cast<uint32_t>(value));
+  };
+  if (!config.moe) {
+    add("leading_dense_block_count", config.num_hidden_layers);
+    return {};
+  }
+  const MoeConfig& moe = *config.moe;
+  if (moe.moe_layer_freq != 1)
+    return gguf::no_gguf_for(origin, "moe_layer_freq",
+                             fmt::format("GGUF's deepseek2 implies 1, found {}", moe.moe_layer_freq));
+  add("leading_dense_block_count", moe.first_k_dense_replace);
+  add("expert_count", moe.n_routed_experts);
+  add("expert_used_count", moe.num_experts_per_tok);
+  add("expert_shared_count", moe.n_shared_experts);
+  add("expert_feed_forward_length", moe.moe_intermediate_size);
+  add("expert_group_count", moe.n_group);
+  add("expert_group_used_count", moe.topk_group);
+  metadata.add(key("expert_weights_scale"), moe.weight_scale);
+  metadata.add(key("expert_weights_norm"), moe.normalise_weights);
+  metadata.add(key("expert_gating_func"), gating_number(moe.score_function));
+  return {};
+}
+
 }  // namespace
+
+Status add_metadata(const ModelConfig& config, const std::string& origin, GgufMetadata& metadata) {
+  gguf::add_common(config, kPrefix, metadata);
+  write_attention(config, std::get<MlaConfig>(config.attention), metadata);
+  CADRE_CHECK_OK(write_rope(config.rope, origin, metadata));
+  return write_experts(config, origin, metadata);
+}
 
 Result<Json> config(const GgufFile& file) {
   CADRE_TRY(Json config, gguf::common_config(file, kPrefix));

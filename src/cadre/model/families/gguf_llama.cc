@@ -21,6 +21,28 @@ std::string key(std::string_view name) { return fmt::format("{}.{}", kPrefix, na
 
 }  // namespace
 
+Status add_metadata(const ModelConfig& config, const std::string& origin, GgufMetadata& metadata) {
+  gguf::add_common(config, kPrefix, metadata);
+  const auto& gqa = std::get<GqaConfig>(config.attention);
+  const auto add = [&](std::string_view name, int64_t value) {
+    metadata.add(key(name), static_cast<uint32_t>(value));
+  };
+  add("attention.head_count", gqa.num_attention_heads);
+  add("attention.head_count_kv", gqa.num_key_value_heads);
+  add("attention.key_length", gqa.head_dim);
+  add("attention.value_length", gqa.head_dim);
+  add("rope.dimension_count", gqa.head_dim);
+  if (const auto* linear = std::get_if<RopeConfig::Linear>(&config.rope.scaling)) {
+    metadata.add_string(key("rope.scaling.type"), "linear");
+    metadata.add(key("rope.scaling.factor"), static_cast<float>(linear->factor));
+  } else if (!std::holds_alternative<RopeConfig::None>(config.rope.scaling)) {
+    return gguf::no_gguf_for(
+        origin, "rope_scaling",
+        "of the scalings, \"linear\" is the one that is written to a GGUF file of this family");
+  }
+  return {};
+}
+
 Result<Json> config(const GgufFile& file) {
   CADRE_TRY(Json config, gguf::common_config(file, kPrefix));
   config["model_type"] = "llama";

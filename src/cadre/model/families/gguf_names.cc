@@ -82,4 +82,17 @@ Result<Json> common_config(const GgufFile& file, std::string_view prefix) {
   return config;
 }
 
+void add_common(const ModelConfig& config, std::string_view prefix, GgufMetadata& metadata) {
+  const auto add = [&](std::string_view name, int64_t value) {
+    metadata.add(fmt::format("{}.{}", prefix, name), static_cast<uint32_t>(value));
+  };
+  add("block_count", config.num_hidden_layers);
+  add("context_length", config.max_position_embeddings);
+  add("embedding_length", config.hidden_size);
+  add("feed_forward_length", config.intermediate_size);
+  add("vocab_size", config.vocab_size);
+  metadata.add(fmt::format("{}.attention.layer_norm_rms_epsilon", prefix), config.rms_norm_eps);
+  metadata.add(fmt::format("{}.rope.freq_base", prefix), static_cast<float>(config.rope.theta));
+}
+
 }  // namespace cadre::gguf

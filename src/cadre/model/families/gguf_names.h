@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 
+#include "cadre/formats/gguf_writer.h"
 #include "cadre/model/families/registry.h"
 
 namespace cadre::gguf {
@@ -21,6 +22,15 @@ GgufArchitecture::Source find_source(std::string_view name, std::span<const Laye
 
 /// Fields common to every architecture, as config.json has them. `prefix` is the architecture's name.
 Result<Json> common_config(const GgufFile& file, std::string_view prefix);
+
+/// Adds the keys that common_config reads; the token ids are the tokenizer's to add.
+void add_common(const ModelConfig& config, std::string_view prefix, GgufMetadata& metadata);
+
+/// The error that GGUF cannot say what `field` of `origin` says.
+inline tl::unexpected<Error> no_gguf_for(const std::string& origin, std::string_view field,
+                                         std::string_view why) {
+  return invalid("{}: field '{}': {}", origin, field, why);
+}
 
 /// Vocabulary size: the key, else the number of tokenizer entries, else the embedding's rows.
 Result<int64_t> vocab_size(const GgufFile& file, std::string_view prefix);

@@ -8,15 +8,15 @@ namespace cadre {
 namespace {
 
 constexpr Family kFamilies[] = {
-    {"cadre", cadre_family::read_config, deepseek::visit_weights},
-    {"deepseek_v2", deepseek_v2::read_config, deepseek::visit_weights},
-    {"deepseek_v3", deepseek_v3::read_config, deepseek::visit_weights},
-    {"llama", llama::read_config, llama::visit_weights},
+    {"cadre", cadre_family::read_config, deepseek::visit_weights, "deepseek2"},
+    {"deepseek_v2", deepseek_v2::read_config, deepseek::visit_weights, "deepseek2"},
+    {"deepseek_v3", deepseek_v3::read_config, deepseek::visit_weights, "deepseek2"},
+    {"llama", llama::read_config, llama::visit_weights, "llama"},
 };
 
 constexpr GgufArchitecture kGgufArchitectures[] = {
-    {"deepseek2", gguf_deepseek2::config, gguf_deepseek2::source},
-    {"llama", gguf_llama::config, gguf_llama::source},
+    {"deepseek2", gguf_deepseek2::config, gguf_deepseek2::source, gguf_deepseek2::add_metadata},
+    {"llama", gguf_llama::config, gguf_llama::source, gguf_llama::add_metadata},
 };
 
 /// The names in a table, for the message that a name is not among them.

@@ -8,6 +8,7 @@
 #include "cadre/base/json.h"
 #include "cadre/base/result.h"
 #include "cadre/formats/gguf.h"
+#include "cadre/formats/gguf_writer.h"
 #include "cadre/model/transformer.h"
 
 namespace cadre {
@@ -18,6 +19,7 @@ struct Family {
   Result<ModelConfig> (*read_config)(const JsonFields& config);
   /// Calls the visitor once per weight, layer by layer, with names as in the published checkpoints.
   void (*visit_weights)(Transformer& model, WeightVisitor visitor);
+  std::string_view gguf = {};  ///< the GgufArchitecture that it is written as; empty: none
 };
 
 /// A llama.cpp architecture, read as the family that it was converted from.
@@ -32,6 +34,9 @@ struct GgufArchitecture {
     int64_t expert = -1;  ///< slice of the first dimension, or -1 for the whole
   };
   Source (*source)(std::string_view name);
+  /// The way back from a configuration: adds the architecture's keys (those that `config` reads, in absorbed
+  /// form). Errors: kInvalid for a field of `origin` (a config.json) that GGUF cannot say.
+  Status (*add_metadata)(const ModelConfig& config, const std::string& origin, GgufMetadata& metadata);
 };
 
 std::span<const Family> families();
