@@ -19,6 +19,8 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "cadre/base/cpu_features.h"
 #include "cadre/base/result.h"
@@ -270,5 +272,14 @@ struct CpuOptions {
 };
 
 Result<std::unique_ptr<Backend>> make_cpu_backend(const CpuOptions& options);
+
+/// Where an inner loop of the CPU back end comes from.
+struct KernelSource {
+  std::string_view kernel;  ///< its name in the table
+  std::string_view source;  ///< an instruction set: "avx512vnni"; "none": tensor/'s own conversion serves
+};
+
+/// Of all inner loops that a back end with these options has. Errors: as make_cpu_backend.
+Result<std::vector<KernelSource>> cpu_kernel_sources(const CpuOptions& options);
 
 }  // namespace cadre

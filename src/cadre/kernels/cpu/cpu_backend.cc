@@ -1,46 +1,16 @@
 #include <fmt/format.h>
 
 #include "cadre/kernels/backend.h"
+#include "cadre/kernels/cpu/isa_tables.h"
 #include "cadre/kernels/cpu/operations.h"
 
 namespace cadre {
 namespace {
 
-CpuTable table_for(Isa isa, bool vnni) {
-  CpuTable table{};
-  fill_generic_products(table);
-  fill_generic_packed(table);
-  fill_generic_attention(table);
-  fill_generic_rows(table);
-#if defined(__x86_64__)
-  if (isa >= Isa::kAvx2) {
-    fill_avx2_products(table);
-    fill_avx2_packed(table);
-    fill_avx2_attention(table);
-    fill_avx2_rows(table);
-    fill_avx2_decode(table);
-    if (vnni && has_vnni(Isa::kAvx2)) {
-      fill_avxvnni_packed(table);
-      fill_avxvnni_attention(table);
-    }
-  }
-  if (isa >= Isa::kAvx512) {
-    fill_avx512_products(table);
-    fill_avx512_rows(table);
-    fill_avx512_decode(table);
-    if (vnni && has_vnni(Isa::kAvx512)) {
-      fill_avx512vnni_packed(table);
-      fill_avx512vnni_attention(table);
-    }
-  }
-#endif
-  return table;
-}
-
 class CpuBackend final : public Backend {
  public:
   CpuBackend(Isa isa, bool vnni, int threads) : isa_(isa), vnni_(vnni && has_vnni(isa)), context_(threads) {
-    context_.table = table_for(isa, vnni);
+    context_.table = cpu::table_for(isa, vnni);
   }
 
   void matmul(const Matmul& args) override { cpu::matmul(context_, args); }
@@ -74,17 +44,7 @@ Result<std::unique_ptr<Backend>> make_cpu_backend(const CpuOptions& options) {
   if (options.threads < 0 || options.threads > kMaxThreads)
     return fail(ErrorKind::kUsage, "threads: 0 (one per core) to {} expected, {} found", kMaxThreads,
                 options.threads);
-  Isa isa = best_isa();
-  if (!options.isa.empty() && options.isa != "auto") {
-    const std::optional<Isa> named = isa_from_name(options.isa);
-    if (!named)
-      return fail(ErrorKind::kUsage, "instruction set: auto, generic, avx2 or avx512 expected, '{}' found",
-                  options.isa);
-    if (!has_isa(*named))
-      return fail(ErrorKind::kNotFound, "instruction set '{}': this machine has none above '{}'", options.isa,
-                  name(isa));
-    isa = *named;
-  }
+  CADRE_TRY(const Isa isa, cpu::choose_isa(options));
   return std::make_unique<CpuBackend>(isa, options.vnni, options.threads);
 }
 
