@@ -6,6 +6,7 @@
 /// Thread-compatible: one caller at a time.
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <thread>
 #include <vector>
@@ -28,6 +29,9 @@ class ThreadPool {
   /// caller being worker 0; returns when all calls have. Tasks start in ascending order. Never nested.
   void run(int64_t tasks, FunctionRef<void(int64_t task, int worker)> body);
 
+  /// Time that the callers of run() have spent on waiting for others' last tasks, since the pool was made.
+  std::chrono::nanoseconds waited() const { return waited_; }
+
  private:
   using Body = FunctionRef<void(int64_t task, int worker)>;
 
@@ -35,9 +39,12 @@ class ThreadPool {
   void take_tasks(Body body, int64_t tasks, int worker);
   /// Returns when epoch_ differs from `seen`, with its new value.
   uint32_t wait_for_epoch(uint32_t seen);
+  /// Returns when no worker is inside the gate.
+  void wait_until_empty();
 
   std::vector<std::jthread> workers_;
   bool running_ = false;
+  std::chrono::nanoseconds waited_{0};
   std::atomic<bool> stop_{false};
 
   // The job: written by the caller while the gate is closed and empty, read by whoever passed the gate.

@@ -15,6 +15,7 @@
 ///     0 (attention values: rescaled before each block).
 /// The order is the same in every instruction set, so forcing one (CADRE_ISA) changes no bit either.
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -256,6 +257,10 @@ class Backend {
 
   /// "cpu/avx512, 2 threads": what runs, for the log and for --version.
   virtual std::string description() const = 0;
+
+  /// Time that callers have spent on waiting for the threads of this back end, of all operations so far; 0
+  /// without threads.
+  virtual std::chrono::nanoseconds waited() const { return std::chrono::nanoseconds(0); }
 };
 
 /// Scalar loops, one thread, sums in f64: the definition of every operation, and the twin in every test.

@@ -31,6 +31,7 @@ class CpuBackend final : public Backend {
     return fmt::format("cpu/{}{}, {} thread{}", name(isa_), vnni_ ? "+vnni" : "", threads,
                        threads == 1 ? "" : "s");
   }
+  std::chrono::nanoseconds waited() const override { return context_.pool.waited(); }
 
  private:
   Isa isa_;
