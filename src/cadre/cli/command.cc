@@ -168,6 +168,13 @@ Result<SamplingParams> SamplingFlags::apply_to(SamplingParams params) const {
   return params;
 }
 
+Result<DType> parse_random_type(const std::string& type) {
+  if (type == "bf16") return DType::kBF16;
+  if (type == "f32") return DType::kF32;
+  if (const auto packed = dtype_from_name(type); packed && is_packed(*packed)) return *packed;
+  return fail(ErrorKind::kUsage, "--type: expected f32, bf16, q8, q6, q4, mxfp4, q3 or q2, found '{}'", type);
+}
+
 void add_json_flag(CLI::App& app, bool& json) { add_switch(app, "--json", json, "print the result as JSON"); }
 
 }  // namespace cadre::cli

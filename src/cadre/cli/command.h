@@ -85,6 +85,9 @@ struct SamplingFlags {
   Result<SamplingParams> apply_to(SamplingParams suggested) const;
 };
 
+/// The matrices' type of a random model, from --type. Errors: kUsage, with the known ones.
+Result<DType> parse_random_type(const std::string& type);
+
 /// Whether --json was given: results for machines on stdout.
 void add_json_flag(CLI::App& app, bool& json);
 

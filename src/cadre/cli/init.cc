@@ -22,15 +22,8 @@ struct Flags {
   int threads = 0;
 };
 
-Result<DType> parse_type(const std::string& type) {
-  if (type == "bf16") return DType::kBF16;
-  if (type == "f32") return DType::kF32;
-  if (const auto packed = dtype_from_name(type); packed && is_packed(*packed)) return *packed;
-  return fail(ErrorKind::kUsage, "--type: expected f32, bf16, q8, q6, q4, mxfp4, q3 or q2, found '{}'", type);
-}
-
 Status run(const Flags& flags) {
-  CADRE_TRY(const DType type, parse_type(flags.type));
+  CADRE_TRY(const DType type, parse_random_type(flags.type));
   CADRE_TRY(Json config, find_shape(flags.shape));
   if (flags.layers != 0) CADRE_CHECK_OK(cut_layers(config, flags.layers));
 

@@ -50,7 +50,20 @@ Result<Checkpoint> Checkpoint::open(const std::filesystem::path& path) {
   return checkpoint;
 }
 
+Result<Checkpoint> Checkpoint::in_memory(const std::string& name, const Json& config, MemoryTensors tensors) {
+  Checkpoint checkpoint;
+  checkpoint.path_ = name;
+  CADRE_TRY(checkpoint.config_, read_model_config(config, name));
+  CADRE_TRY(checkpoint.family_, find_family(checkpoint.config_.model_type, name));
+  checkpoint.memory_ = std::move(tensors);
+  return checkpoint;
+}
+
 Result<std::optional<StoredTensor>> Checkpoint::find(const std::string& name) const {
+  if (memory_) {
+    const auto found = memory_->tensors.find(name);
+    return found == memory_->tensors.end() ? std::optional<StoredTensor>() : found->second;
+  }
   if (!gguf_) {
     CADRE_TRY(const StoredTensor* tensor, safetensors_->find_aligned(name));
     return tensor == nullptr ? std::optional<StoredTensor>() : std::optional<StoredTensor>(*tensor);
@@ -67,10 +80,12 @@ std::string Checkpoint::where(const std::string& name) const {
     const GgufArchitecture::Source source = architecture_->source(name);
     return fmt::format("{}: tensor '{}'", path_.string(), source.tensor.empty() ? name : source.tensor);
   }
+  if (memory_) return fmt::format("{}: tensor '{}'", path_.string(), name);
   return fmt::format("{}: tensor '{}'", safetensors_->file_of(name), name);
 }
 
 int64_t Checkpoint::stored_bytes() const {
+  if (memory_) return memory_->memory.size();
   return gguf_ ? gguf_->tensor_bytes() : safetensors_->tensor_bytes();
 }
 

@@ -5,18 +5,28 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <unordered_map>
 
+#include "cadre/base/anonymous_memory.h"
 #include "cadre/formats/gguf.h"
 #include "cadre/formats/safetensors.h"
 #include "cadre/model/families/registry.h"
 
 namespace cadre {
 
+/// Tensors that were made in memory.
+struct MemoryTensors {
+  AnonymousMemory memory;  ///< what the tensors' bytes lie in
+  std::unordered_map<std::string, StoredTensor> tensors;
+};
+
 class Checkpoint {
  public:
   /// `path` is a directory, or a file that ends in .gguf (the first part of a split one).
   /// Errors: kNotFound, kInvalid; they name the file and the field.
   static Result<Checkpoint> open(const std::filesystem::path& path);
+  /// One that is not on disk; `name` stands for the path. Errors: kInvalid for the configuration.
+  static Result<Checkpoint> in_memory(const std::string& name, const Json& config, MemoryTensors tensors);
 
   const ModelConfig& config() const { return config_; }
   /// The family's visitor over a Transformer of this checkpoint's config.
@@ -44,6 +54,7 @@ class Checkpoint {
   const Family* family_ = nullptr;
   std::optional<SafetensorsSet> safetensors_;
   std::optional<GgufFile> gguf_;
+  std::optional<MemoryTensors> memory_;
   const GgufArchitecture* architecture_ = nullptr;
 };
 

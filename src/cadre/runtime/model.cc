@@ -50,11 +50,15 @@ int64_t slice_rows(const ModelConfig& config, std::string_view name) {
 
 Result<Model> Model::load(const std::filesystem::path& path, const LoadOptions& options) {
   CADRE_TRY(Checkpoint checkpoint, Checkpoint::open(path));
+  return bind(std::move(checkpoint), options);
+}
+
+Result<Model> Model::bind(Checkpoint checkpoint, const LoadOptions& options) {
   Transformer transformer = Transformer::layout(checkpoint.config());
   Model model(std::move(checkpoint), std::move(transformer));
   Status status;
   model.checkpoint_.visit_weights(model.transformer_, [&](const WeightSlot& slot) {
-    if (status) status = model.bind(slot);
+    if (status) status = model.bind_weight(slot);
   });
   if (!status) return tl::unexpected(status.error());
   CADRE_CHECK_OK(model.repack(options));
@@ -63,7 +67,7 @@ Result<Model> Model::load(const std::filesystem::path& path, const LoadOptions& 
   return model;
 }
 
-Status Model::bind(const WeightSlot& slot) {
+Status Model::bind_weight(const WeightSlot& slot) {
   CADRE_TRY(const std::optional<StoredTensor> stored, checkpoint_.find(slot.name));
   if (!stored) return fail(ErrorKind::kNotFound, "{}: expected, but not there", checkpoint_.where(slot.name));
   if (stored->shape != slot.shape)

@@ -42,6 +42,8 @@ class Model {
   /// Errors: a missing tensor, a wrong shape or a type that cannot serve, naming file, tensor, expected,
   /// found; of RepackedWeights::make.
   static Result<Model> load(const std::filesystem::path& path, const LoadOptions& options = {});
+  /// The same of a checkpoint that is open already.
+  static Result<Model> bind(Checkpoint checkpoint, const LoadOptions& options = {});
 
   const ModelConfig& config() const { return transformer_.config; }
   const Transformer& transformer() const { return transformer_; }
@@ -58,7 +60,7 @@ class Model {
  private:
   Model(Checkpoint checkpoint, Transformer transformer)
       : checkpoint_(std::move(checkpoint)), transformer_(std::move(transformer)) {}
-  Status bind(const WeightSlot& slot);
+  Status bind_weight(const WeightSlot& slot);
   Status bind_matrix(const WeightSlot& slot, const StoredTensor& stored);
   Status bind_scales(const WeightSlot& slot);
   Status repack(const LoadOptions& options);
