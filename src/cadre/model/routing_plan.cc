@@ -87,24 +87,28 @@ void score_experts(ScoreFunction function, std::span<const float> logits, std::s
 }
 
 RoutingPlan select_experts(const MoeConfig& config, int layer, const Tensor& router_logits,
-                           std::span<const float> bias) {
+                           std::span<const float> bias, RoutingWorkspace& workspace) {
   const auto n_experts = static_cast<size_t>(config.n_routed_experts);
   const int64_t k = config.num_experts_per_tok;
-  RoutingPlan plan{.layer = layer, .router_logits = router_logits};
-  plan.first.resize(static_cast<size_t>(router_logits.rows) + 1);
+  RoutingPlan plan = std::move(workspace.plan);
+  plan.layer = layer;
+  plan.router_logits = router_logits;
+  plan.first.assign(static_cast<size_t>(router_logits.rows) + 1, 0);
+  plan.experts.clear();
+  plan.weights.clear();
   plan.experts.reserve(static_cast<size_t>(router_logits.rows * k));
   plan.weights.reserve(static_cast<size_t>(router_logits.rows * k));
 
-  std::vector<float> scores(n_experts);
-  std::vector<float> choice(n_experts);
-  std::vector<float> group_values;
-  std::vector<int32_t> best_groups;
-  std::vector<int32_t> selected;
+  std::vector<float>& scores = workspace.scores;
+  std::vector<float>& choice = workspace.choice;
+  std::vector<int32_t>& selected = workspace.selected;
+  scores.resize(n_experts);
   for (int64_t t = 0; t < router_logits.rows; ++t) {
     score_experts(config.score_function, std::span(router_logits.row(t), n_experts), scores);
     choice = scores;
     for (size_t i = 0; i < bias.size(); ++i) choice[i] += bias[i];
-    if (config.group_score != GroupScore::kNone) mask_groups(config, choice, group_values, best_groups);
+    if (config.group_score != GroupScore::kNone)
+      mask_groups(config, choice, workspace.group_values, workspace.best_groups);
     top_k(choice, k, selected);
     std::sort(selected.begin(), selected.end());
 
@@ -121,10 +125,13 @@ RoutingPlan select_experts(const MoeConfig& config, int layer, const Tensor& rou
   return plan;
 }
 
-ExpertAssignments group_by_expert(const RoutingPlan& plan, int64_t n_experts) {
-  std::vector<int64_t> next(static_cast<size_t>(n_experts) + 1);
+ExpertAssignments& group_by_expert(const RoutingPlan& plan, int64_t n_experts, RoutingWorkspace& workspace) {
+  std::vector<int64_t>& next = workspace.next;
+  next.assign(static_cast<size_t>(n_experts) + 1, 0);
   for (const int32_t e : plan.experts) ++next[e + 1];
-  ExpertAssignments result;
+  ExpertAssignments& result = workspace.assignments;
+  result.experts.clear();
+  result.first.clear();
   for (int64_t e = 0; e < n_experts; ++e) {
     if (next[e + 1] > 0) {
       result.experts.push_back(static_cast<int32_t>(e));

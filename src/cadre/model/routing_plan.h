@@ -38,13 +38,6 @@ using RoutingPolicy = std::function<RoutingPlan(RoutingPlan)>;
 /// Scores of one token from its router logits.   logits, scores: [E]
 void score_experts(ScoreFunction function, std::span<const float> logits, std::span<float> scores);
 
-/// The decision of every published gate of the family (DeepSeek-V2 greedy and group-limited, V3 noaux_tc):
-/// top-k of the scores, with a bias and within the best groups where the configuration says so; weights from
-/// the unbiased scores. Ties go to the lower expert (and group) index.
-/// router_logits: [T, E], bias: [E] or empty
-RoutingPlan select_experts(const MoeConfig& config, int layer, const Tensor& router_logits,
-                           std::span<const float> bias);
-
 /// A plan turned around: the tokens of each expert that has any.
 struct ExpertAssignments {
   std::vector<int32_t> experts;  ///< ascending, only those with tokens
@@ -52,6 +45,28 @@ struct ExpertAssignments {
   std::vector<int32_t> rows;     ///< tokens of each expert, ascending
   std::vector<float> weights;
 };
-ExpertAssignments group_by_expert(const RoutingPlan& plan, int64_t n_experts);
+
+/// Memory of routing decisions, kept from layer to layer and step to step so that a decision allocates only
+/// when it is larger than all before it.
+struct RoutingWorkspace {
+  RoutingPlan plan;  ///< taken by select_experts; whoever is done with a plan moves it back
+  ExpertAssignments assignments;
+  std::vector<float> scores;
+  std::vector<float> choice;
+  std::vector<float> group_values;
+  std::vector<int32_t> best_groups;
+  std::vector<int32_t> selected;
+  std::vector<int64_t> next;
+};
+
+/// The decision of every published gate of the family (DeepSeek-V2 greedy and group-limited, V3 noaux_tc):
+/// top-k of the scores, with a bias and within the best groups where the configuration says so; weights from
+/// the unbiased scores. Ties go to the lower expert (and group) index.
+/// router_logits: [T, E], bias: [E] or empty
+RoutingPlan select_experts(const MoeConfig& config, int layer, const Tensor& router_logits,
+                           std::span<const float> bias, RoutingWorkspace& workspace);
+
+/// The result is the workspace's.
+ExpertAssignments& group_by_expert(const RoutingPlan& plan, int64_t n_experts, RoutingWorkspace& workspace);
 
 }  // namespace cadre

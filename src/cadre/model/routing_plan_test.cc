@@ -21,7 +21,9 @@ MoeConfig small_config() {
 
 RoutingPlan select(const MoeConfig& config, std::vector<float> logits, std::span<const float> bias = {}) {
   const auto rows = static_cast<int64_t>(logits.size()) / config.n_routed_experts;
-  return select_experts(config, 0, Tensor::dense(logits.data(), rows, config.n_routed_experts), bias);
+  RoutingWorkspace workspace;
+  return select_experts(config, 0, Tensor::dense(logits.data(), rows, config.n_routed_experts), bias,
+                        workspace);
 }
 
 std::vector<int32_t> experts(const RoutingPlan& plan, int64_t t) {
@@ -122,7 +124,8 @@ TEST(GroupByExpert, ListsEachExpertsTokensInOrder) {
   plan.first = {0, 2, 3, 5};
   plan.experts = {1, 4, 4, 0, 1};
   plan.weights = {.1f, .2f, .3f, .4f, .5f};
-  const ExpertAssignments grouped = group_by_expert(plan, 6);
+  RoutingWorkspace workspace;
+  const ExpertAssignments& grouped = group_by_expert(plan, 6, workspace);
   EXPECT_EQ(grouped.experts, (std::vector<int32_t>{0, 1, 4}));
   EXPECT_EQ(grouped.first, (std::vector<int64_t>{0, 1, 3, 5}));
   EXPECT_EQ(grouped.rows, (std::vector<int32_t>{2, 0, 2, 0, 1}));

@@ -11,7 +11,7 @@ template <typename... Cases>
 Overloaded(Cases...) -> Overloaded<Cases...>;
 
 void forward_block(Context& ctx, const Block& block, const ModelConfig& config, const Tensor& h,
-                   const Batch& batch, LayerCache cache, std::span<const RoutingPolicy> policies) {
+                   const Batch& batch, LayerCache cache, const MoeRun& run) {
   const ArenaScope scratch(ctx.arena);
   {
     const ArenaScope attention_scratch(ctx.arena);
@@ -23,7 +23,7 @@ void forward_block(Context& ctx, const Block& block, const ModelConfig& config, 
   const Tensor x = ops::rms_norm(ctx, h, block.ffn_norm, config.rms_norm_eps);
   ops::add_in_place(ctx, h,
                     std::visit(Overloaded{[&](const SwigluFfn& ffn) { return ffn.forward(ctx, x); },
-                                          [&](const Moe& moe) { return moe.forward(ctx, x, policies); }},
+                                          [&](const Moe& moe) { return moe.forward(ctx, x, run); }},
                                block.ffn));
 }
 
@@ -75,12 +75,11 @@ Transformer Transformer::layout(const ModelConfig& config) {
 }
 
 Tensor Transformer::forward(Context& ctx, const Batch& batch, std::span<const LayerCache> caches,
-                            std::span<const int32_t> logit_rows,
-                            std::span<const RoutingPolicy> policies) const {
+                            std::span<const int32_t> logit_rows, const MoeRun& run) const {
   const Tensor h = ops::embed(ctx, batch.tokens, embedding);  // [T, d]
   if (ctx.trace != nullptr) ctx.trace->record("embed", -1, h);
   for (size_t layer = 0; layer < blocks.size(); ++layer) {
-    forward_block(ctx, blocks[layer], config, h, batch, caches[layer], policies);
+    forward_block(ctx, blocks[layer], config, h, batch, caches[layer], run);
     if (ctx.trace != nullptr) ctx.trace->record("hidden", static_cast<int>(layer), h);
   }
   const Tensor x = ops::rms_norm(ctx, select_rows(ctx, h, logit_rows), final_norm, config.rms_norm_eps);

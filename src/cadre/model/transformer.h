@@ -31,7 +31,7 @@ struct Transformer {
 
   /// `caches[l]` are layer l's streams. -> logits [logit_rows, V], for the rows of the batch named.
   Tensor forward(Context& ctx, const Batch& batch, std::span<const LayerCache> caches,
-                 std::span<const int32_t> logit_rows, std::span<const RoutingPolicy> policies) const;
+                 std::span<const int32_t> logit_rows, const MoeRun& run) const;
 
   std::vector<CacheStream> cache_streams(int64_t layer) const;
 

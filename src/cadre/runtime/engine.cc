@@ -72,7 +72,8 @@ Engine::Engine(const Model& model, const EngineOptions& options, std::unique_ptr
 
 SequenceId Engine::open_sequence() {
   const SequenceId id{next_sequence_++};
-  sequences_.emplace(id, Sequence{});
+  // Room for the longest it can become: a step allocates nothing.
+  sequences_[id].pages.reserve(static_cast<size_t>(cache_.pages()));
   return id;
 }
 
@@ -153,7 +154,8 @@ Result<Tensor> Engine::step(std::span<const StepItem> items) {
   Context ctx{.backend = *backend_, .arena = arena_, .compute = options_.compute, .trace = trace_};
   const Batch batch{
       .tokens = tokens_, .sequences = rows_, .cosine = cosine_, .sine = sine_, .mla_form = options_.mla_form};
-  return model_->transformer().forward(ctx, batch, cache_.layers(), logit_rows_, policies_);
+  const MoeRun run{.policies = policies_, .routing = routing_, .groups = groups_};
+  return model_->transformer().forward(ctx, batch, cache_.layers(), logit_rows_, run);
 }
 
 std::string describe(const MemoryPlan& plan) {

@@ -110,6 +110,8 @@ class Engine {
   std::vector<int32_t> logit_rows_;
   std::vector<float> cosine_;
   std::vector<float> sine_;
+  RoutingWorkspace routing_;
+  std::vector<ExpertGroup> groups_;
 };
 
 /// "model 8.85 GB mapped, KV cache 0.13 GB, activations up to 0.21 GB", for the start of every command.

@@ -12,18 +12,21 @@ void trace_plan(TraceSink& trace, const RoutingPlan& plan) {
 
 }  // namespace
 
-Tensor Moe::forward(Context& ctx, const Tensor& x, std::span<const RoutingPolicy> policies) const {
+Tensor Moe::forward(Context& ctx, const Tensor& x, const MoeRun& run) const {
   const Tensor router_logits = ops::matmul_f32(ctx, x, router);  // [T, E]
-  RoutingPlan plan = select_experts(c, layer, router_logits, selection_bias);
-  for (const RoutingPolicy& policy : policies) plan = policy(std::move(plan));
+  RoutingPlan plan = select_experts(c, layer, router_logits, selection_bias, run.routing);
+  for (const RoutingPolicy& policy : run.policies) plan = policy(std::move(plan));
   if (ctx.trace != nullptr) trace_plan(*ctx.trace, plan);
 
-  return run_experts(ctx, x, plan);  // [T, d]
+  const Tensor y = run_experts(ctx, x, plan, run);  // [T, d]
+  run.routing.plan = std::move(plan);
+  return y;
 }
 
-Tensor Moe::run_experts(Context& ctx, const Tensor& x, const RoutingPlan& plan) const {
-  ExpertAssignments assigned = group_by_expert(plan, c.n_routed_experts);
-  std::vector<ExpertGroup> groups(assigned.experts.size());
+Tensor Moe::run_experts(Context& ctx, const Tensor& x, const RoutingPlan& plan, const MoeRun& run) const {
+  ExpertAssignments& assigned = group_by_expert(plan, c.n_routed_experts, run.routing);
+  std::vector<ExpertGroup>& groups = run.groups;
+  groups.resize(assigned.experts.size());
   for (size_t g = 0; g < groups.size(); ++g)
     groups[g] = {.expert = experts[assigned.experts[g]],
                  .first = assigned.first[g],

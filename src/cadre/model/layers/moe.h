@@ -13,6 +13,13 @@
 
 namespace cadre {
 
+/// What the MoE layers of one forward pass share: who changes plans, and memory that is kept for the next.
+struct MoeRun {
+  std::span<const RoutingPolicy> policies;
+  RoutingWorkspace& routing;
+  std::vector<ExpertGroup>& groups;
+};
+
 struct Moe {
   MoeConfig c;
   int layer = 0;
@@ -23,10 +30,10 @@ struct Moe {
   SwigluFfn shared;                    ///< one FFN of width n_shared * f; empty without shared experts
 
   /// x: [T, d], normed -> [T, d]
-  Tensor forward(Context& ctx, const Tensor& x, std::span<const RoutingPolicy> policies) const;
+  Tensor forward(Context& ctx, const Tensor& x, const MoeRun& run) const;
 
  private:
-  Tensor run_experts(Context& ctx, const Tensor& x, const RoutingPlan& plan) const;
+  Tensor run_experts(Context& ctx, const Tensor& x, const RoutingPlan& plan, const MoeRun& run) const;
 };
 
 }  // namespace cadre
