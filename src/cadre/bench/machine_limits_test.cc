@@ -13,6 +13,13 @@ TEST(MachineLimits, EveryInstructionSetOfThisMachineHasAPeak) {
     EXPECT_LT(limits.read_bytes_per_second, 1e13) << name(isa);
     EXPECT_GT(limits.f32_flops, 1e8) << name(isa);
     EXPECT_LT(limits.f32_flops, 1e12) << name(isa);
+    EXPECT_GT(limits.int8_ops, 1e8) << name(isa);
+    EXPECT_LT(limits.int8_ops, 1e13) << name(isa);
+    // Four bytes fit where one f32 does, and a dot product takes them at once.
+    if (has_vnni(isa)) {
+      EXPECT_GT(limits.int8_ops, 2 * limits.f32_flops) << name(isa);
+      EXPECT_LT(limits.int8_ops, 6 * limits.f32_flops) << name(isa);
+    }
   }
 }
 
