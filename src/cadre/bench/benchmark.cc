@@ -2,192 +2,109 @@
 
 #include <algorithm>
 #include <chrono>
+#include <deque>
 
+#include "cadre/base/anonymous_memory.h"
 #include "cadre/base/cpu_features.h"
 #include "cadre/base/interrupt.h"
-#include "cadre/base/random.h"
-#include "cadre/bench/traffic.h"
+#include "cadre/base/units.h"
+#include "cadre/bench/runner.h"
 
 namespace cadre {
 namespace {
 
+using Phase = BenchmarkResult::Phase;
 using Clock = std::chrono::steady_clock;
-
-constexpr int64_t kStepRows = 512;
-constexpr int64_t kWarmUpSteps = 4;
-constexpr uint64_t kTokenPurpose = 0x62656E6368;  // "bench"
 
 int64_t pages_for(int64_t tokens) { return (tokens + kPageTokens - 1) / kPageTokens; }
 
-/// One line of the result before it is measured.
-struct Case {
-  BenchmarkResult::Phase phase;
-  int64_t tokens;
-  int64_t depth;
-  int64_t batch;
-};
-
-std::vector<Case> list_cases(const BenchmarkOptions& options) {
-  std::vector<Case> cases;
+std::vector<BenchmarkCase> list_cases(const BenchmarkOptions& options) {
+  std::vector<BenchmarkCase> cases;
   for (const int64_t depth : options.depths)
     for (const int64_t batch : options.batches) {
       for (const int64_t tokens : options.prompts)
-        if (tokens > 0) cases.push_back({BenchmarkResult::Phase::kPrefill, tokens, depth, batch});
+        if (tokens > 0) cases.push_back({Phase::kPrefill, tokens, depth, batch});
       for (const int64_t tokens : options.predicts)
-        if (tokens > 0) cases.push_back({BenchmarkResult::Phase::kDecode, tokens, depth, batch});
+        if (tokens > 0) cases.push_back({Phase::kDecode, tokens, depth, batch});
     }
   return cases;
 }
 
-Status check_cases(const ModelConfig& config, const std::vector<Case>& cases) {
+Status check_cases(const ModelConfig& config, const std::vector<BenchmarkCase>& cases) {
   if (cases.empty()) return fail(ErrorKind::kUsage, "nothing to measure: all of -p and -n are 0");
-  for (const Case& c : cases)
+  for (const BenchmarkCase& c : cases)
     if (c.depth + c.tokens > config.max_position_embeddings)
       return fail(ErrorKind::kUsage, "depth {} and {} tokens exceed the model's context of {}", c.depth,
                   c.tokens, config.max_position_embeddings);
   return {};
 }
 
-std::string label(const Case& c, int threads) {
-  return fmt::format("{}{} depth {} batch {} threads {}",
-                     c.phase == BenchmarkResult::Phase::kPrefill ? "pp" : "tg", c.tokens, c.depth, c.batch,
-                     threads);
+std::string label(const BenchmarkCase& c, int threads) {
+  return fmt::format("{}{} depth {} batch {} threads {}", c.phase == Phase::kPrefill ? "pp" : "tg", c.tokens,
+                     c.depth, c.batch, threads);
 }
 
-/// Runs cases on one engine.
-class Runner {
- public:
-  Runner(Engine& engine, uint64_t seed) : engine_(engine), traffic_(engine), random_(seed, kTokenPurpose) {}
-
-  /// Reads in the experts, which lie in files that may not be in memory yet.
-  Status touch_weights() {
-    CADRE_CHECK_OK(open(1, 0));
-    const int64_t tokens =
-        std::min({kStepRows, engine_.free_tokens(), engine_.model().config().max_position_embeddings});
-    CADRE_CHECK_OK(prefill(0, tokens, LogitsFor::kLast));
-    close();
-    return {};
-  }
-
-  /// `on_repeat` is called after each.
-  Result<BenchmarkResult> measure(const Case& c, int repeat, FunctionRef<void()> on_repeat) {
-    CADRE_CHECK_OK(open(c.batch, c.depth));
-    const bool is_prefill = c.phase == BenchmarkResult::Phase::kPrefill;
-    const auto run = [&](int64_t tokens) { return is_prefill ? prefill_all(tokens) : decode(tokens); };
-    CADRE_CHECK_OK(run(is_prefill ? std::min(c.tokens, kStepRows) : std::min(c.tokens, kWarmUpSteps)));
-    std::vector<double> speeds;
-    traffic_.reset();
-    for (int i = 0; i < repeat; ++i) {
-      rewind(c.depth);
-      const Clock::time_point start = Clock::now();
-      CADRE_CHECK_OK(run(c.tokens));
-      const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
-      speeds.push_back(static_cast<double>(c.tokens * c.batch) / seconds);
-      on_repeat();
-    }
-    close();
-    return result_of(c, speeds);
-  }
-
- private:
-  int32_t token(size_t sequence, int64_t position) const {
-    const uint64_t counter = (static_cast<uint64_t>(sequence) << 32) | static_cast<uint64_t>(position);
-    return static_cast<int32_t>(random_.bits(counter) %
-                                static_cast<uint64_t>(engine_.model().config().vocab_size));
-  }
-
-  /// `count` sequences with `depth` tokens each.
-  Status open(int64_t count, int64_t depth) {
-    for (int64_t i = 0; i < count; ++i) sequences_.push_back(engine_.open_sequence());
-    for (size_t i = 0; i < sequences_.size(); ++i) CADRE_CHECK_OK(prefill(i, depth, LogitsFor::kNone));
-    return {};
-  }
-  void close() {
-    for (const SequenceId sequence : sequences_) engine_.close_sequence(sequence);
-    sequences_.clear();
-  }
-  void rewind(int64_t depth) {
-    for (const SequenceId sequence : sequences_) engine_.truncate(sequence, depth);
-  }
-
-  /// `tokens` more tokens of one sequence; `last` is what the last step wants logits for.
-  Status prefill(size_t index, int64_t tokens, LogitsFor last) {
-    const SequenceId sequence = sequences_[index];
-    for (int64_t done = 0; done < tokens;) {
-      CADRE_CHECK_OK(check_interrupt());
-      const int64_t count = std::min(kStepRows, tokens - done);
-      tokens_.clear();
-      for (int64_t i = 0; i < count; ++i) tokens_.push_back(token(index, engine_.length(sequence) + i));
-      done += count;
-      const LogitsFor logits = done == tokens ? last : LogitsFor::kNone;
-      const StepItem item{.sequence = sequence, .tokens = tokens_, .logits = logits};
-      CADRE_CHECK_OK(engine_.step(std::span(&item, 1)));
-      traffic_.add_step(count, logits == LogitsFor::kNone ? 0 : 1, engine_.length(sequence));
-    }
-    return {};
-  }
-
-  Status prefill_all(int64_t tokens) {
-    for (size_t i = 0; i < sequences_.size(); ++i) CADRE_CHECK_OK(prefill(i, tokens, LogitsFor::kLast));
-    return {};
-  }
-
-  /// `steps` tokens of every sequence, side by side.
-  Status decode(int64_t steps) {
-    for (int64_t step = 0; step < steps; ++step) {
-      CADRE_CHECK_OK(check_interrupt());
-      tokens_.resize(sequences_.size());
-      items_.clear();
-      int64_t context = 0;
-      for (size_t i = 0; i < sequences_.size(); ++i) {
-        tokens_[i] = token(i, engine_.length(sequences_[i]));
-        items_.push_back({.sequence = sequences_[i], .tokens = std::span(&tokens_[i], 1)});
-        context += engine_.length(sequences_[i]) + 1;
-      }
-      CADRE_CHECK_OK(engine_.step(items_));
-      const auto rows = static_cast<int64_t>(sequences_.size());
-      traffic_.add_step(rows, rows, context);
-    }
-    return {};
-  }
-
-  BenchmarkResult result_of(const Case& c, const std::vector<double>& speeds) const {
-    const Traffic& traffic = traffic_.total();
-    const auto tokens = static_cast<double>(traffic.tokens);
-    BenchmarkResult result{.phase = c.phase, .tokens = c.tokens, .depth = c.depth, .batch = c.batch};
-    result.tokens_per_second = spread_of(speeds);
-    result.weight_bytes_per_token = traffic.weight_bytes / tokens;
-    result.kv_bytes_per_token = traffic.kv_bytes / tokens;
-    result.bytes_per_second =
-        (result.weight_bytes_per_token + result.kv_bytes_per_token) * result.tokens_per_second.median;
-    result.flops_per_token = traffic.flops / tokens;
-    result.flops_per_second = result.flops_per_token * result.tokens_per_second.median;
-    result.experts_per_step = traffic.experts_per_layer();
-    return result;
-  }
-
-  Engine& engine_;
-  TrafficCounter traffic_;
-  RandomStream random_;
-  std::vector<SequenceId> sequences_;
-  std::vector<int32_t> tokens_;
-  std::vector<StepItem> items_;
-};
-
 /// The sizes that the largest case needs.
-EngineOptions engine_options(const BenchmarkOptions& options, const std::vector<Case>& cases, int threads) {
+EngineOptions engine_options(const BenchmarkOptions& options, const std::vector<BenchmarkCase>& cases,
+                             int threads) {
   EngineOptions engine = options.engine;
   engine.cpu.threads = threads;
-  int64_t pages = 1;
+  // What prepare() computes, until only its first page is kept.
+  int64_t pages = pages_for(kBenchmarkStepRows) - 1;
   int64_t batch = 1;
-  for (const Case& c : cases) {
+  for (const BenchmarkCase& c : cases) {
     pages = std::max(pages, c.batch * pages_for(c.depth + c.tokens));
     batch = std::max(batch, c.batch);
   }
-  engine.context_tokens = pages * kPageTokens;
-  engine.max_step_rows = std::max(kStepRows, batch);
+  engine.context_tokens = (1 + pages) * kPageTokens;
+  engine.max_step_rows = std::max(kBenchmarkStepRows, batch);
   engine.max_logit_rows = batch;
   return engine;
+}
+
+/// The engine of one number of threads, and what is measured on it.
+struct Lane {
+  int threads;
+  Engine engine;
+  BenchmarkRunner runner;
+  std::vector<BenchmarkRunner::Record> records;
+
+  Lane(int thread_count, Engine made, const BenchmarkOptions& options,
+       const std::vector<BenchmarkCase>& cases)
+      : threads(thread_count), engine(std::move(made)), runner(engine, options.seed, options.profile) {
+    for (const BenchmarkCase& c : cases) records.push_back({.setting = c});
+  }
+};
+
+/// Engines side by side each hold a KV cache; Engine::create looks at its own only.
+Status check_memory(const std::deque<Lane>& lanes) {
+  int64_t bytes = 0;
+  for (const Lane& lane : lanes) bytes += lane.engine.plan().kv_bytes;
+  if (lanes.size() > 1 && bytes > physical_memory_bytes())
+    return fail(ErrorKind::kTooLarge,
+                "the KV caches of {} numbers of threads take {} together, this machine has {}; "
+                "one number of threads at a time would fit",
+                lanes.size(), format_bytes(static_cast<double>(bytes)),
+                format_bytes(static_cast<double>(physical_memory_bytes())));
+  return {};
+}
+
+BenchmarkResult result_of(const BenchmarkRunner::Record& record, int threads) {
+  const BenchmarkCase& c = record.setting;
+  const Traffic& traffic = record.traffic;
+  const auto tokens = static_cast<double>(traffic.tokens);
+  BenchmarkResult result{
+      .phase = c.phase, .tokens = c.tokens, .depth = c.depth, .batch = c.batch, .threads = threads};
+  result.tokens_per_second = spread_of(record.speeds);
+  result.weight_bytes_per_token = traffic.weight_bytes / tokens;
+  result.kv_bytes_per_token = traffic.kv_bytes / tokens;
+  result.bytes_per_second =
+      (result.weight_bytes_per_token + result.kv_bytes_per_token) * result.tokens_per_second.median;
+  result.flops_per_token = traffic.flops / tokens;
+  result.int8_ops_per_token = traffic.int8_ops / tokens;
+  result.experts_per_step = traffic.experts_per_layer();
+  result.profile = record.profile;
+  return result;
 }
 
 }  // namespace
@@ -202,26 +119,47 @@ Spread spread_of(std::vector<double> values) {
 
 Result<BenchmarkReport> run_benchmark(const Model& model, const BenchmarkOptions& options,
                                       BenchmarkProgress progress) {
-  const std::vector<Case> cases = list_cases(options);
+  const std::vector<BenchmarkCase> cases = list_cases(options);
   CADRE_CHECK_OK(check_cases(model.config(), cases));
   const auto total = static_cast<int64_t>(cases.size() * options.threads.size()) * options.repeat;
-  int64_t done = 0;
-  BenchmarkReport report;
+  BenchmarkReport report{.model = model.checkpoint().path().string(),
+                         .family = model.config().model_type,
+                         .size = model.size(),
+                         .options = options};
+  std::deque<Lane> lanes;  // whose elements stay where they are: runners refer to their engines
   for (const int wanted : options.threads) {
     const int threads = wanted == 0 ? available_cores() : wanted;
+    const Clock::time_point start = Clock::now();
     CADRE_TRY(Engine engine, Engine::create(model, engine_options(options, cases, threads)));
-    report.backend = engine.backend().description();
-    Runner runner(engine, options.seed);
-    progress("warming up", done, total);
-    CADRE_CHECK_OK(runner.touch_weights());
-    for (const Case& c : cases) {
-      progress(label(c, threads), done, total);
-      CADRE_TRY(BenchmarkResult result,
-                runner.measure(c, options.repeat, [&] { progress(label(c, threads), ++done, total); }));
-      result.threads = threads;
-      report.results.push_back(result);
-    }
+    if (lanes.empty()) report.ready_seconds = std::chrono::duration<double>(Clock::now() - start).count();
+    lanes.emplace_back(threads, std::move(engine), options, cases);
   }
+  CADRE_CHECK_OK(check_memory(lanes));
+  report.backend = lanes.back().engine.backend().description();
+
+  const Isa isa = isa_from_name(options.engine.cpu.isa).value_or(best_isa());
+  for (const Lane& lane : lanes) {
+    progress("measuring the machine's limits", 0, total);
+    CADRE_CHECK_OK(check_interrupt());
+    if (!report.limits.contains(lane.threads))
+      report.limits[lane.threads] = measure_machine_limits(lane.threads, isa);
+  }
+  for (Lane& lane : lanes) {
+    progress("warming up", 0, total);
+    CADRE_CHECK_OK(lane.runner.prepare());
+  }
+  int64_t done = 0;
+  for (int round = 0; round < options.repeat; ++round)
+    for (Lane& lane : lanes)
+      for (BenchmarkRunner::Record& record : lane.records) {
+        progress(label(record.setting, lane.threads), done, total);
+        CADRE_CHECK_OK(lane.runner.repeat(record));
+        progress(label(record.setting, lane.threads), ++done, total);
+      }
+  for (const Lane& lane : lanes)
+    for (const BenchmarkRunner::Record& record : lane.records)
+      report.results.push_back(result_of(record, lane.threads));
+  report.memory = process_memory();
   return report;
 }
 

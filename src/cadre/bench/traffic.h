@@ -11,7 +11,8 @@ namespace cadre {
 struct Traffic {
   double weight_bytes = 0;
   double kv_bytes = 0;
-  double flops = 0;
+  double flops = 0;     ///< two for each weight that a token is multiplied with, in floating point
+  double int8_ops = 0;  ///< the same in integers: packed weights with Compute::kInt8
   int64_t tokens = 0;
   int64_t expert_uses = 0;  ///< different experts, summed over MoE layers and steps
   int64_t moe_layers = 0;   ///< MoE layers passed, summed over steps
@@ -19,6 +20,7 @@ struct Traffic {
   double experts_per_layer() const {
     return moe_layers == 0 ? 0 : static_cast<double>(expert_uses) / static_cast<double>(moe_layers);
   }
+  Traffic& operator+=(const Traffic& more);
 };
 
 /// Attached to one engine as a routing policy that changes nothing; must outlive its steps. A weight counts
@@ -38,11 +40,15 @@ class TrafficCounter {
 
  private:
   void count_experts(const RoutingPlan& plan);
+  /// Multiplications and additions of `tokens` tokens with a weight.
+  void add_product(const Weight& weight, int64_t tokens);
 
   const Transformer& model_;
   int64_t kv_bytes_per_token_ = 0;
-  int64_t shared_bytes_ = 0;  ///< of the weights that every token uses, without embedding and head
-  int64_t shared_parameters_ = 0;
+  int64_t shared_bytes_ = 0;       ///< of the weights that every token uses, without embedding and head
+  int64_t shared_parameters_ = 0;  ///< of matrices
+  int64_t shared_packed_ = 0;      ///< those of them that are multiplied in integers
+  bool int8_ = false;
   std::vector<char> used_;  ///< [E] scratch
   Traffic total_;
 };

@@ -1,17 +1,15 @@
 // `cadre bench`: tokens/s of prefill and decode, and how near they are to what the machine can do.
 #include <fmt/format.h>
 
-#include <map>
+#include <chrono>
 #include <memory>
 
-#include "cadre/base/cpu_features.h"
-#include "cadre/base/interrupt.h"
-#include "cadre/base/units.h"
-#include "cadre/bench/benchmark.h"
-#include "cadre/bench/machine_limits.h"
+#include "cadre/bench/report.h"
 #include "cadre/cli/commands.h"
 #include "cadre/cli/io.h"
 #include "cadre/cli/progress.h"
+#include "cadre/model/shapes.h"
+#include "cadre/runtime/memory_model.h"
 
 namespace cadre::cli {
 namespace {
@@ -21,108 +19,56 @@ struct Flags {
   EngineFlags engine;
   BenchmarkOptions bench;
   bool json = false;
+  bool markdown = false;
+  bool kernels = false;
+  std::string shape;
+  std::string type = "q4";
+  int64_t layers = 0;  ///< 0: all
 };
 
-const char* phase_name(BenchmarkResult::Phase phase) {
-  return phase == BenchmarkResult::Phase::kPrefill ? "prefill" : "decode";
-}
-
-/// By number of threads.
-using Limits = std::map<int, MachineLimits>;
-
-double read_fraction(const Limits& limits, const BenchmarkResult& result) {
-  return result.bytes_per_second / limits.at(result.threads).read_bytes_per_second;
-}
-
-double compute_fraction(const Limits& limits, const BenchmarkResult& result) {
-  return result.flops_per_second / limits.at(result.threads).f32_flops;
-}
-
-Json spread_json(const Spread& spread) {
-  return {{"median", spread.median}, {"min", spread.lowest}, {"max", spread.highest}};
-}
-
-Json to_json(const BenchmarkReport& report, const Limits& limits, const Model& model,
-             const BenchmarkOptions& options) {
-  Json limit_list = Json::array();
-  for (const auto& [threads, limit] : limits)
-    limit_list.push_back({{"threads", threads},
-                          {"read_bytes_per_second", limit.read_bytes_per_second},
-                          {"f32_flops", limit.f32_flops}});
-  Json results = Json::array();
-  for (const BenchmarkResult& result : report.results)
-    results.push_back({{"phase", phase_name(result.phase)},
-                       {"tokens", result.tokens},
-                       {"depth", result.depth},
-                       {"batch", result.batch},
-                       {"threads", result.threads},
-                       {"tokens_per_second", spread_json(result.tokens_per_second)},
-                       {"weight_bytes_per_token", result.weight_bytes_per_token},
-                       {"kv_bytes_per_token", result.kv_bytes_per_token},
-                       {"bytes_per_second", result.bytes_per_second},
-                       {"fraction_of_read_limit", read_fraction(limits, result)},
-                       {"flops_per_token", result.flops_per_token},
-                       {"flops_per_second", result.flops_per_second},
-                       {"fraction_of_f32_limit", compute_fraction(limits, result)},
-                       {"experts_per_step", result.experts_per_step}});
-  return {{"model", model.checkpoint().path().string()},
-          {"family", model.config().model_type},
-          {"parameters", model.size().parameters},
-          {"active_parameters", model.size().active_parameters},
-          {"bytes", model.size().bytes},
-          {"active_bytes", model.size().active_bytes},
-          {"backend", report.backend},
-          {"kv_type", name(options.engine.kv_type)},
-          {"repeat", options.repeat},
-          {"seed", options.seed},
-          {"limits", limit_list},
-          {"results", results}};
-}
-
-std::string to_text(const BenchmarkReport& report, const Limits& limits, const Model& model) {
-  std::string text = fmt::format("{}: {}, {} parameters, {} active, {}\n", model.checkpoint().path().string(),
-                                 model.config().model_type, format_count(model.size().parameters),
-                                 format_count(model.size().active_parameters),
-                                 format_bytes(static_cast<double>(model.size().bytes)));
-  text += fmt::format("{}\n", report.backend);
-  for (const auto& [threads, limit] : limits)
-    text += fmt::format("limits with {} thread{}: memory read {}/s, f32 {:.0f} GFLOP/s\n", threads,
-                        threads == 1 ? "" : "s", format_bytes(limit.read_bytes_per_second),
-                        limit.f32_flops / 1e9);
-  text += fmt::format("\n{:<9}{:>7}{:>7}{:>9}{:>10}{:>20}{:>9}{:>10}{:>8}{:>8}{:>9}{:>8}\n", "test", "depth",
-                      "batch", "threads", "tokens/s", "lowest - highest", "experts", "MB/token", "GB/s",
-                      "of max", "GFLOP/s", "of max");
-  for (const BenchmarkResult& r : report.results) {
-    const Spread& speed = r.tokens_per_second;
-    text += fmt::format(
-        "{:<9}{:>7}{:>7}{:>9}{:>10.2f}{:>20}{:>9.1f}{:>10.1f}{:>8.2f}{:>6.0f} %{:>9.1f}{:>6.0f} %\n",
-        fmt::format("{}{}", r.phase == BenchmarkResult::Phase::kPrefill ? "pp" : "tg", r.tokens), r.depth,
-        r.batch, r.threads, speed.median, fmt::format("{:.2f} - {:.2f}", speed.lowest, speed.highest),
-        r.experts_per_step, (r.weight_bytes_per_token + r.kv_bytes_per_token) / 1e6, r.bytes_per_second / 1e9,
-        100 * read_fraction(limits, r), r.flops_per_second / 1e9, 100 * compute_fraction(limits, r));
+/// The table of inner loops that the flags give.
+Status print_kernels(const Flags& flags) {
+  CADRE_TRY(const std::vector<KernelSource> kernels, cpu_kernel_sources(flags.bench.engine.cpu));
+  if (flags.json) {
+    Json json = Json::object();
+    for (const KernelSource& kernel : kernels) json[std::string(kernel.kernel)] = kernel.source;
+    return write_stdout(dump_json(json, 2) + "\n");
   }
-  text +=
-      "\npp: prefill, tg: decode; median, lowest and highest of the repeats. experts: different ones used by "
-      "a step,\n"
-      "mean of the MoE layers. MB/token: weights and KV cache that a step must read, by its tokens. A model "
-      "that\n"
-      "fits the caches can exceed the memory's limit.\n";
-  return text;
+  std::string text;
+  for (const KernelSource& kernel : kernels) text += fmt::format("{:<24}{}\n", kernel.kernel, kernel.source);
+  return write_stdout(text);
+}
+
+/// A random model of --shape.
+Result<Model> make_model(const Flags& flags) {
+  CADRE_TRY(const DType type, parse_random_type(flags.type));
+  CADRE_TRY(Json config, find_shape(flags.shape));
+  if (flags.layers != 0) CADRE_CHECK_OK(cut_layers(config, flags.layers));
+  const std::string layers = flags.layers == 0 ? "" : fmt::format(" of {} layers", flags.layers);
+  Progress progress("making weights", Progress::Unit::kBytes);
+  return make_random_model(std::move(config), fmt::format("{}{}, random {}", flags.shape, layers, flags.type),
+                           {.type = type, .seed = flags.bench.seed},
+                           [&](int64_t done, int64_t total) { progress.update(done, total); });
+}
+
+Result<Model> load_model(const Flags& flags) {
+  CADRE_TRY(const std::filesystem::path path, flags.model.path());
+  CADRE_TRY(const LoadOptions options, flags.engine.load_options());
+  return Model::load(path, options);
 }
 
 Status run(Flags& flags) {
-  CADRE_TRY(const std::filesystem::path path, flags.model.path());
+  if (flags.json && flags.markdown)
+    return fail(ErrorKind::kUsage, "--json and --markdown: one of them expected, both found");
   CADRE_TRY(flags.bench.engine, flags.engine.options());
-  CADRE_TRY(const LoadOptions load_options, flags.engine.load_options());
-  CADRE_TRY(Model model, Model::load(path, load_options));
+  if (flags.kernels) return print_kernels(flags);
+  if (!flags.shape.empty() && !flags.model.positional.empty())
+    return fail(ErrorKind::kUsage, "--shape '{}' and the model '{}': one of them expected", flags.shape,
+                flags.model.positional);
+  const auto start = std::chrono::steady_clock::now();
+  CADRE_TRY(Model model, flags.shape.empty() ? load_model(flags) : make_model(flags));
+  const std::chrono::duration<double> load_time = std::chrono::steady_clock::now() - start;
   CADRE_CHECK_OK(flags.engine.apply_experts(model));
-  const Isa isa = isa_from_name(flags.bench.engine.cpu.isa).value_or(best_isa());
-  Limits limits;
-  for (int& threads : flags.bench.threads) {
-    CADRE_CHECK_OK(check_interrupt());
-    if (threads == 0) threads = available_cores();
-    limits[threads] = measure_machine_limits(threads, isa);
-  }
   BenchmarkReport report;
   {
     Progress progress("benchmark", Progress::Unit::kSteps);
@@ -131,8 +77,9 @@ Status run(Flags& flags) {
                 progress.update(done, total, what);
               }));
   }
-  return write_stdout(flags.json ? dump_json(to_json(report, limits, model, flags.bench), 2) + "\n"
-                                 : to_text(report, limits, model));
+  report.ready_seconds += load_time.count();
+  if (flags.json) return write_stdout(dump_json(to_json(report), 2) + "\n");
+  return write_stdout(flags.markdown ? to_markdown(report) : to_text(report));
 }
 
 /// A list of numbers separated by commas.
@@ -164,7 +111,18 @@ Action set_up_bench(CLI::App& app) {
       ->check(CLI::Range(1, 1000))
       ->capture_default_str();
   add_flag(app, "-s,--seed", bench.seed, "seed of the token ids")->capture_default_str();
+  add_flag(app, "--shape", flags->shape,
+           "bench a random model of a shape (as cadre init) made in memory, instead of MODEL");
+  add_flag(app, "--type", flags->type,
+           "type of its weights: bf16, f32, or a packed one (q8, q6, q4, mxfp4, ...)")
+      ->capture_default_str();
+  add_flag(app, "--layers", flags->layers, "keep only its first N layers")
+      ->check(CLI::Range(int64_t{1}, int64_t{65536}));
+  add_switch(app, "--kernels", flags->kernels,
+             "print which instruction set each inner loop comes from, and nothing else");
+  add_switch(app, "--profile", bench.profile, "also show where the time of the steps goes, by operation");
   add_json_flag(app, flags->json);
+  add_switch(app, "--markdown", flags->markdown, "print the result as a Markdown table");
   return [flags] { return run(*flags); };
 }
 

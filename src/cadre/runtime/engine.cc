@@ -92,6 +92,21 @@ void Engine::truncate(SequenceId id, int64_t length) {
   }
 }
 
+Status Engine::fill_with_copies(SequenceId id, SequenceId source_id, int64_t length) {
+  Sequence& sequence = sequences_.at(id);
+  const Sequence& source = sequences_.at(source_id);
+  CADRE_CHECK(sequence.length == 0 && source.length > 0, "{} and {} tokens", sequence.length, source.length);
+  const int64_t pages = pages_for(length);
+  if (pages > cache_.free_pages())
+    return fail(ErrorKind::kTooLarge, "{} tokens: the KV cache has room for {}", length, free_tokens());
+  for (int64_t i = 0; i < pages; ++i) {
+    sequence.pages.push_back(cache_.take_page());
+    cache_.copy_page(source.pages[static_cast<size_t>(i) % source.pages.size()], sequence.pages.back());
+  }
+  sequence.length = length;
+  return {};
+}
+
 Status Engine::admit(std::span<const StepItem> items) {
   int64_t rows = 0;
   int64_t logit_rows = 0;

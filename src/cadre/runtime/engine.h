@@ -6,6 +6,7 @@
 /// not on the other sequences of a step, not on the number of threads (with MlaForm::kAbsorbed).
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -63,6 +64,10 @@ class Engine {
   int64_t length(SequenceId sequence) const { return sequences_.at(sequence).length; }
   /// Forgets all tokens from `length` on.
   void truncate(SequenceId sequence, int64_t length);
+  /// Makes an empty sequence `length` tokens long without computing them: its pages are copies of those of
+  /// `source`, taken in turn. For measurements at a depth, where what the cache holds does not matter but
+  /// that it is a model's own. Errors: kTooLarge (cache full), nothing is changed then.
+  Status fill_with_copies(SequenceId sequence, SequenceId source, int64_t length);
 
   /// Runs the items' tokens through the model. -> logits [rows, V]: the items' wanted rows, in order; valid
   /// until the next step.
@@ -72,6 +77,10 @@ class Engine {
 
   void set_trace(TraceSink* trace) { trace_ = trace; }
   void add_policy(RoutingPolicy policy) { policies_.push_back(std::move(policy)); }
+  /// Puts another back end around this engine's, between two steps: one that listens, say.
+  void wrap_backend(const std::function<std::unique_ptr<Backend>(std::unique_ptr<Backend>)>& wrap) {
+    backend_ = wrap(std::move(backend_));
+  }
 
   const Model& model() const { return *model_; }
   const EngineOptions& options() const { return options_; }

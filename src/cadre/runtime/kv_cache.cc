@@ -1,5 +1,7 @@
 #include "cadre/runtime/kv_cache.h"
 
+#include <cstring>
+
 namespace cadre {
 
 KvStream kv_stream(const CacheStream& declared, DType type) {
@@ -50,5 +52,14 @@ int32_t KvCache::take_page() {
 }
 
 void KvCache::give_page(int32_t page) { free_.push_back(page); }
+
+void KvCache::copy_page(int32_t from, int32_t to) {
+  for (const auto& layer_streams : streams_) {
+    for (const KvStream& stream : layer_streams) {
+      const int64_t bytes = page_bytes(stream);
+      std::memcpy(stream.data + to * bytes, stream.data + from * bytes, static_cast<size_t>(bytes));
+    }
+  }
+}
 
 }  // namespace cadre

@@ -34,6 +34,8 @@ class KvCache {
   /// A page, or -1 when none is free.
   int32_t take_page();
   void give_page(int32_t page);
+  /// Copies what `from` holds, of all layers, to `to`.
+  void copy_page(int32_t from, int32_t to);
 
  private:
   explicit KvCache(Arena memory) : memory_(std::move(memory)) {}
