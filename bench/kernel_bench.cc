@@ -46,7 +46,7 @@ const MachineLimits& limits() {
   return limits;
 }
 
-void set_counters(benchmark::State& state, double bytes, double operations) {
+void set_counters(benchmark::State& state, double bytes, double operations, Compute compute) {
   const auto rate = [&](double per_iteration, double unit) {
     return benchmark::Counter(per_iteration / unit, benchmark::Counter::kIsIterationInvariantRate);
   };
@@ -55,8 +55,9 @@ void set_counters(benchmark::State& state, double bytes, double operations) {
     state.counters["of_read"] = rate(bytes, limits().read_bytes_per_second);
   }
   if (operations > 0) {
-    state.counters["GFLOP/s"] = rate(operations, 1e9);
-    state.counters["of_fma"] = rate(operations, limits().f32_flops);
+    state.counters["Gop/s"] = rate(operations, 1e9);
+    state.counters["of_peak"] =
+        rate(operations, compute == Compute::kInt8 ? limits().int8_ops : limits().f32_flops);
   }
 }
 
@@ -80,9 +81,11 @@ BenchWeights::BenchWeights(DType dtype, int64_t rows, int64_t cols, int64_t copi
       std::memcpy(bytes_.data() + i * size, size == 4 ? static_cast<const void*>(&value) : &narrow, size);
     }
   } else {
-    // Any bytes but large exponents: block scales near 1, small FP8 values.
+    // Any bytes but large exponents: block scales near 1, small FP8 values. E8M0 scales of at least 2^-32, so
+    // that no product is denormal.
     std::minstd_rand random(1);
-    for (std::byte& byte : bytes_) byte = static_cast<std::byte>(random() % 64);
+    const bool e8m0 = dtype == DType::kPackedMXFP4;
+    for (std::byte& byte : bytes_) byte = static_cast<std::byte>(e8m0 ? 96 + random() % 32 : random() % 64);
   }
 }
 
@@ -105,7 +108,8 @@ int main(int argc, char** argv) {
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
   benchmark::AddCustomContext("backend", bench_backend().description());
   benchmark::AddCustomContext("read limit", fmt::format("{:.1f} GB/s", limits().read_bytes_per_second / 1e9));
-  benchmark::AddCustomContext("FMA limit", fmt::format("{:.1f} GFLOP/s", limits().f32_flops / 1e9));
+  benchmark::AddCustomContext("f32 limit", fmt::format("{:.1f} GFLOP/s", limits().f32_flops / 1e9));
+  benchmark::AddCustomContext("int8 limit", fmt::format("{:.1f} Gop/s", limits().int8_ops / 1e9));
   benchmark::AddCustomContext("threads", "not pinned");
   add_matmul();
   add_expert_ffn();

@@ -23,8 +23,11 @@ Backend& bench_backend();
 const MachineLimits& limits();
 
 /// Bytes and operations of one iteration, as rates and as fractions of the limits: `GB/s` and `of_read`,
-/// `GFLOP/s` and `of_fma`.
-void set_counters(benchmark::State& state, double bytes, double operations);
+/// `Gop/s` and `of_peak`, the peak being that of f32, or of int8 with Compute::kInt8.
+void set_counters(benchmark::State& state, double bytes, double operations, Compute compute = Compute::kF32);
+
+/// What products with weights of a type are computed in: int8 with packed ones, f32 otherwise.
+inline Compute compute_for(DType dtype) { return is_packed(dtype) ? Compute::kInt8 : Compute::kF32; }
 
 std::vector<float> random_floats(int64_t count);
 

@@ -1,14 +1,33 @@
+#include <algorithm>
+#include <chrono>
+
 #include "cadre/base/thread_pool.h"
 #include "kernel_bench.h"
 
 namespace cadre::kernel_bench {
 namespace {
 
-/// Sharing out tasks that do nothing: what every operation pays.
-void barrier(benchmark::State& state) {
+void spin(std::chrono::nanoseconds time) {
+  for (const auto end = std::chrono::steady_clock::now() + time; std::chrono::steady_clock::now() < end;) {
+  }
+}
+
+/// What sharing out an operation costs beside its work: a task of `work` for each thread, after the caller
+/// alone was busy for `gap`, as between two operations of a step.
+void fork_join(benchmark::State& state, std::chrono::microseconds work, std::chrono::microseconds gap) {
   ThreadPool pool(bench_threads());
-  for (auto _ : state)
-    pool.run(int64_t{4} * pool.size(), [](int64_t task, int) { benchmark::DoNotOptimize(task); });
+  std::vector<double> overheads;
+  for (auto _ : state) {
+    spin(gap);
+    const auto start = std::chrono::steady_clock::now();
+    pool.run(pool.size(), [&](int64_t, int) { spin(work); });
+    const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - start;
+    state.SetIterationTime(taken.count());
+    overheads.push_back(1e6 * (taken - work).count());
+  }
+  // Of times that the operating system disturbs, the median says what an operation pays.
+  std::ranges::nth_element(overheads, overheads.begin() + static_cast<int64_t>(overheads.size() / 2));
+  state.counters["overhead_us"] = overheads[overheads.size() / 2];
 }
 
 void rms_norm(benchmark::State& state, int64_t rows) {
@@ -39,7 +58,14 @@ void swiglu(benchmark::State& state, int64_t rows) {
 }  // namespace
 
 void add_rows() {
-  benchmark::RegisterBenchmark("thread_pool/barrier", barrier)->UseRealTime()->Unit(benchmark::kMicrosecond);
+  using std::chrono::microseconds;
+  for (const int work : {0, 5, 50})
+    for (const int gap : {0, 2, 20, 100, 1000})
+      benchmark::RegisterBenchmark(
+          ("thread_pool/work_us:" + std::to_string(work) + "/gap_us:" + std::to_string(gap)).c_str(),
+          [work, gap](benchmark::State& state) { fork_join(state, microseconds(work), microseconds(gap)); })
+          ->UseManualTime()
+          ->Unit(benchmark::kMicrosecond);
   for (const int64_t rows : {1, 512}) {
     const std::string suffix = "/rows:" + std::to_string(rows);
     benchmark::RegisterBenchmark(("deepseek-v2-lite/rms_norm" + suffix).c_str(),
