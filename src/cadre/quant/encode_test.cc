@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cmath>
@@ -87,12 +88,12 @@ TEST_P(Encode, ScaleIsNearlyTheBestOfAll) {
       const double error =
           group_error(type(), best_group_scale(type(), weights.data(), factors), weights.data(), factors);
       const double best = least_error(type(), weights, factors);
-      EXPECT_LE(error, best * (fine ? 2.0 : 1.25)) << "group " << seed << (weighted ? " weighted" : "");
+      EXPECT_LE(error, best * (fine ? 2.5 : 1.25)) << "group " << seed << (weighted ? " weighted" : "");
       found += error;
       least += best;
     }
     RecordProperty(weighted ? "weighted" : "plain", std::to_string(found / least));
-    EXPECT_LE(found, least * (fine ? 1.4 : 1.02)) << (weighted ? "weighted" : "plain");
+    EXPECT_LE(found, least * (fine ? 1.6 : 1.02)) << (weighted ? "weighted" : "plain");
   }
 }
 
@@ -211,7 +212,7 @@ TEST_P(Encode, RefusesWhatIsNotFiniteOrTooLargeAndSaysWhere) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Types, Encode, testing::Range(0, kPackedTypeCount),
-                         [](const auto& info) { return std::string(name(packed_type(info.param))); });
+                         [](const auto& test) { return std::string(name(packed_type(test.param))); });
 
 TEST(EncodeTypes, MoreBitsMeanLessError) {
   const auto total = [](DType type) {
