@@ -14,14 +14,14 @@ using testing::run_cadre;
 TEST(CommandLine, HelpListsTheCommandsAndSucceeds) {
   const auto result = run_cadre("--help");
   EXPECT_EQ(result.exit_code, 0);
-  for (const char* command :
-       {"run", "bench", "inspect", "init", "tokenize", "chat-template", "logits", "perplexity", "convert"})
+  for (const char* command : {"run", "bench", "inspect", "init", "tokenize", "chat-template", "logits",
+                              "perplexity", "quantize", "convert"})
     EXPECT_NE(result.out.find(command), std::string::npos) << command;
 }
 
 TEST(CommandLine, EachCommandHasHelp) {
-  for (const char* command :
-       {"run", "bench", "inspect", "init", "tokenize", "chat-template", "logits", "perplexity", "convert"}) {
+  for (const char* command : {"run", "bench", "inspect", "init", "tokenize", "chat-template", "logits",
+                              "perplexity", "quantize", "convert"}) {
     const auto result = run_cadre(std::string(command) + " --help");
     EXPECT_EQ(result.exit_code, 0) << command;
     EXPECT_NE(result.out.find("Usage"), std::string::npos) << command;
@@ -33,7 +33,8 @@ TEST(CommandLine, WrongUsageIsTwo) {
        {"", "nonsense", "run --nonsense", "logits", "run -t many", "run --kv-type f8 -p x",
         "run --device cuda:0 -p x", "run --isa mips -p x", "run --temp -1 -p x", "run --compute f64 -p x",
         "bench -t -1", "run --seed -1 -p x", "run --seed 99999999999999999999 -p x",
-        "init deepseek-v2-lite x --seed 1.5", "convert", "run --repack on -p x"}) {
+        "init deepseek-v2-lite x --seed 1.5", "quantize a b --type q5", "quantize a b --rule head", "convert",
+        "run --repack on -p x"}) {
     const auto result = run_cadre(arguments);
     EXPECT_EQ(result.exit_code, 2) << arguments << "\n" << result.err;
     EXPECT_FALSE(result.err.empty()) << arguments;
@@ -41,7 +42,7 @@ TEST(CommandLine, WrongUsageIsTwo) {
 }
 
 TEST(CommandLine, PlannedCommandsSayThatTheyAreNotThere) {
-  for (const char* command : {"serve", "quantize", "train", "eval", "plan", "experts", "redteam", "grads"}) {
+  for (const char* command : {"serve", "train", "eval", "plan", "experts", "redteam", "grads"}) {
     const auto result = run_cadre(std::string(command) + " whatever --flag");
     EXPECT_EQ(result.exit_code, 2) << command;
     EXPECT_NE(result.err.find("not there yet"), std::string::npos) << command;

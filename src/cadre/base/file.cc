@@ -30,6 +30,16 @@ const char* describe_mode(mode_t mode) {
   return S_ISDIR(mode) ? "a directory" : "something that is not a regular file";
 }
 
+Status write_all(int descriptor, const std::filesystem::path& path, std::span<const std::byte> bytes) {
+  while (!bytes.empty()) {
+    const ssize_t count = ::write(descriptor, bytes.data(), bytes.size());
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) return system_failure(path, "write", errno);
+    bytes = bytes.subspan(static_cast<size_t>(count));
+  }
+  return {};
+}
+
 /// Temporary names of unfinished files, in a form that a signal handler may read: fixed slots, each claimed
 /// by an atomic flag. A program that writes more files at once than there are slots merely loses the
 /// clean-up of the excess ones after an interrupt.
@@ -182,13 +192,8 @@ void AtomicFile::discard() noexcept {
 }
 
 Status AtomicFile::write(std::span<const std::byte> bytes) {
-  while (!bytes.empty()) {
-    const ssize_t count = ::write(descriptor_, bytes.data(), bytes.size());
-    if (count < 0 && errno == EINTR) continue;
-    if (count < 0) return system_failure(path_, "write", errno);
-    written_ += static_cast<uint64_t>(count);
-    bytes = bytes.subspan(static_cast<size_t>(count));
-  }
+  CADRE_CHECK_OK(write_all(descriptor_, path_, bytes));
+  written_ += bytes.size();
   return {};
 }
 
@@ -209,6 +214,46 @@ Status AtomicFile::commit() {
     ::unlink(temporary_.c_str());
     return system_failure(path_, "rename", error);
   }
+  return {};
+}
+
+Result<GrowingFile> GrowingFile::open(const std::filesystem::path& path, uint64_t keep_bytes) {
+  const int descriptor = ::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+  if (descriptor < 0) return system_failure(path, "open", errno);
+  GrowingFile file(path, descriptor);
+  const off_t size = ::lseek(descriptor, 0, SEEK_END);
+  if (size < 0) return system_failure(path, "seek in", errno);
+  if (static_cast<uint64_t>(size) < keep_bytes)
+    return invalid("{}: at least {} bytes expected, {} found", path.string(), keep_bytes, size);
+  const auto keep = static_cast<off_t>(keep_bytes);
+  if (::ftruncate(descriptor, keep) != 0) return system_failure(path, "cut", errno);
+  if (::lseek(descriptor, keep, SEEK_SET) < 0) return system_failure(path, "seek in", errno);
+  return file;
+}
+
+GrowingFile::GrowingFile(GrowingFile&& other) noexcept
+    : path_(std::move(other.path_)), descriptor_(std::exchange(other.descriptor_, -1)) {}
+
+GrowingFile& GrowingFile::operator=(GrowingFile&& other) noexcept {
+  std::swap(path_, other.path_);
+  std::swap(descriptor_, other.descriptor_);
+  return *this;
+}
+
+GrowingFile::~GrowingFile() {
+  if (descriptor_ >= 0) ::close(descriptor_);
+}
+
+Status GrowingFile::write(std::span<const std::byte> bytes) { return write_all(descriptor_, path_, bytes); }
+
+Status GrowingFile::flush() {
+  if (::fsync(descriptor_) != 0) return system_failure(path_, "flush", errno);
+  return {};
+}
+
+Status GrowingFile::commit() {
+  CADRE_CHECK_OK(flush());
+  if (::close(std::exchange(descriptor_, -1)) != 0) return system_failure(path_, "close", errno);
   return {};
 }
 

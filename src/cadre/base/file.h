@@ -72,6 +72,32 @@ class AtomicFile {
   uint64_t written_ = 0;
 };
 
+/// A file that grows under its own name and stays when it is not finished, so that the work can go on later:
+/// for a folder that gets its name when all of it is there.
+class GrowingFile {
+ public:
+  /// Opens or makes `path` and cuts it to `keep_bytes`; what is written comes after them.
+  /// Errors: kInvalid when it is shorter than that, kIo.
+  static Result<GrowingFile> open(const std::filesystem::path& path, uint64_t keep_bytes);
+
+  GrowingFile(GrowingFile&& other) noexcept;
+  GrowingFile& operator=(GrowingFile&& other) noexcept;
+  ~GrowingFile();
+
+  /// Appends. Errors: kIo, with the path and the system's reason (full disk).
+  Status write(std::span<const std::byte> bytes);
+  /// Makes what was written outlast a loss of power. Errors: kIo.
+  Status flush();
+  /// Flushes and closes. Errors: kIo.
+  Status commit();
+
+ private:
+  GrowingFile(std::filesystem::path path, int descriptor) : path_(std::move(path)), descriptor_(descriptor) {}
+
+  std::filesystem::path path_;
+  int descriptor_ = -1;
+};
+
 /// Writes `text` to `path` atomically.
 Status write_text_file(const std::filesystem::path& path, std::string_view text);
 

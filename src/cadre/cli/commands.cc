@@ -22,7 +22,7 @@ constexpr Command kCommands[] = {
     {"logits", "write logits and routing for verification", set_up_logits},
     {"perplexity", "measure perplexity on a text", set_up_perplexity},
     {"serve", "HTTP server (not there yet)", set_up_planned},
-    {"quantize", "quantise a model (not there yet)", set_up_planned},
+    {"quantize", "write a model with packed weights of 2 to 8 bits", set_up_quantize},
     {"convert", "convert between a model directory and GGUF", set_up_convert},
     {"grads", "write gradients for verification (not there yet)", set_up_planned},
     {"train", "train a model (not there yet)", set_up_planned},

@@ -70,11 +70,15 @@ TensorSpec stored_spec(const TensorSpec& tensor) {
 
 bool is_power_of_two(int64_t value) { return value > 0 && (value & (value - 1)) == 0; }
 
-}  // namespace
+/// A file's header and where its tensors go.
+struct Layout {
+  std::string header;
+  std::vector<PlacedTensor> placed;
+  int64_t data_bytes = 0;
+};
 
-Result<SafetensorsWriter> SafetensorsWriter::create(const std::filesystem::path& path,
-                                                    const std::vector<TensorSpec>& tensors,
-                                                    const SafetensorsOptions& options) {
+Result<Layout> lay_out(const std::filesystem::path& path, const std::vector<TensorSpec>& tensors,
+                       const SafetensorsOptions& options) {
   CADRE_CHECK(is_power_of_two(options.alignment) && options.alignment >= 8, "alignment {}",
               options.alignment);
   CADRE_CHECK(is_power_of_two(options.tensor_alignment), "tensor alignment {}", options.tensor_alignment);
@@ -108,8 +112,26 @@ Result<SafetensorsWriter> SafetensorsWriter::create(const std::filesystem::path&
   for (const TensorSpec& tensor : tensors)
     if (status = place(tensor); !status)
       return invalid("{}: tensor '{}': {}", path.string(), shown(tensor.name), status.error().message);
+  return Layout{std::move(header).finish(options.alignment), std::move(placed), end};
+}
+
+}  // namespace
+
+Result<SafetensorsWriter> SafetensorsWriter::create(const std::filesystem::path& path,
+                                                    const std::vector<TensorSpec>& tensors,
+                                                    const SafetensorsOptions& options) {
+  CADRE_TRY(Layout layout, lay_out(path, tensors, options));
   CADRE_TRY(TensorStream stream,
-            TensorStream::create(path, std::move(header).finish(options.alignment), std::move(placed), end));
+            TensorStream::create(path, layout.header, std::move(layout.placed), layout.data_bytes));
+  return SafetensorsWriter(std::move(stream));
+}
+
+Result<SafetensorsWriter> SafetensorsWriter::resume(const std::filesystem::path& path,
+                                                    const std::vector<TensorSpec>& tensors,
+                                                    const SafetensorsOptions& options, size_t finished) {
+  CADRE_TRY(Layout layout, lay_out(path, tensors, options));
+  CADRE_TRY(TensorStream stream,
+            TensorStream::resume(path, layout.header, std::move(layout.placed), layout.data_bytes, finished));
   return SafetensorsWriter(std::move(stream));
 }
 

@@ -24,7 +24,7 @@ struct SafetensorsOptions {
   int64_t tensor_alignment = 64;
 };
 
-/// Thread-compatible. Destroyed before `finish`, it leaves no file.
+/// Thread-compatible. Destroyed before `finish`, it leaves no file, unless it was made to be resumed.
 class SafetensorsWriter {
  public:
   /// Errors: kInvalid for a shape without a size, a ggml block dtype, a name
@@ -33,11 +33,20 @@ class SafetensorsWriter {
                                           const std::vector<TensorSpec>& tensors,
                                           const SafetensorsOptions& options = {});
 
+  /// The same in a file that stays when it is not finished: the first `finished` tensors, as given before,
+  /// are in it already. Errors: as create; kInvalid when the file is shorter than that.
+  static Result<SafetensorsWriter> resume(const std::filesystem::path& path,
+                                          const std::vector<TensorSpec>& tensors,
+                                          const SafetensorsOptions& options, size_t finished);
+
   /// Appends to tensor `name`; tensors come in the order given to `create`, whole or in pieces. Another
   /// order or too many bytes are mistakes of the caller and abort. Errors: kIo.
   Status write(std::string_view name, std::span<const std::byte> bytes) { return stream_.write(name, bytes); }
   /// Makes the file appear. Every tensor must be complete. Errors: kIo.
   Status finish() { return stream_.finish(); }
+
+  /// Only of a file to be resumed: makes what was written outlast a loss of power. Errors: kIo.
+  Status flush() { return stream_.flush(); }
 
   int64_t file_bytes() const { return stream_.file_bytes(); }
 

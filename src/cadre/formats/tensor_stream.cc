@@ -22,6 +22,26 @@ Result<TensorStream> TensorStream::create(const std::filesystem::path& path, std
   return stream;
 }
 
+Result<TensorStream> TensorStream::resume(const std::filesystem::path& path, std::string_view header,
+                                          std::vector<PlacedTensor> tensors, int64_t data_bytes,
+                                          size_t finished) {
+  CADRE_CHECK(finished <= tensors.size(), "{} of {}", finished, tensors.size());
+  const auto header_bytes = static_cast<int64_t>(header.size());
+  const int64_t position = finished == 0 ? 0 : tensors[finished - 1].offset + tensors[finished - 1].bytes;
+  const int64_t kept = finished == 0 ? 0 : header_bytes + position;
+  CADRE_TRY(GrowingFile file, GrowingFile::open(path, static_cast<uint64_t>(kept)));
+  if (finished == 0) CADRE_CHECK_OK(file.write(std::as_bytes(std::span(header))));
+  TensorStream stream(std::move(file), std::move(tensors), header_bytes, data_bytes);
+  stream.position_ = position;
+  stream.next_ = finished;
+  stream.skip_complete();
+  return stream;
+}
+
+Status TensorStream::append(std::span<const std::byte> bytes) {
+  return std::visit([&](auto& file) { return file.write(bytes); }, file_);
+}
+
 void TensorStream::skip_complete() {
   const auto complete = [&](const PlacedTensor& tensor) {
     return tensor.bytes == 0 || position_ >= tensor.offset + tensor.bytes;
@@ -33,7 +53,7 @@ Status TensorStream::pad_to(int64_t offset) {
   static constexpr std::array<std::byte, 4096> kZeros{};
   while (position_ < offset) {
     const auto count = std::min<int64_t>(offset - position_, kZeros.size());
-    CADRE_CHECK_OK(file_.write(std::span(kZeros).first(static_cast<size_t>(count))));
+    CADRE_CHECK_OK(append(std::span(kZeros).first(static_cast<size_t>(count))));
     position_ += count;
   }
   return {};
@@ -48,7 +68,7 @@ Status TensorStream::write(std::string_view name, std::span<const std::byte> byt
   const int64_t left = tensor.offset + tensor.bytes - position_;
   CADRE_CHECK(static_cast<int64_t>(bytes.size()) <= left, "tensor '{}': {} bytes where {} are left", name,
               bytes.size(), left);
-  CADRE_CHECK_OK(file_.write(bytes));
+  CADRE_CHECK_OK(append(bytes));
   position_ += static_cast<int64_t>(bytes.size());
   skip_complete();
   return {};
@@ -57,7 +77,7 @@ Status TensorStream::write(std::string_view name, std::span<const std::byte> byt
 Status TensorStream::finish() {
   CADRE_CHECK(next_ == tensors_.size(), "tensor '{}' is not complete", tensors_[next_].name);
   CADRE_CHECK_OK(pad_to(data_bytes_));
-  return file_.commit();
+  return std::visit([](auto& file) { return file.commit(); }, file_);
 }
 
 }  // namespace cadre

@@ -1,6 +1,7 @@
 #include "cadre/tensor/packed.h"
 
 #include <array>
+#include <cmath>
 #include <cstring>
 
 #include "cadre/base/check.h"
@@ -129,12 +130,48 @@ void set_packed_code(DType type, std::byte* codes, int64_t row, int64_t column, 
   }
 }
 
+void pack_group(DType type, const uint8_t* source, std::byte* codes) {
+  constexpr int64_t kQuadBytes = 4 * kPackedRows;
+  std::array<uint8_t, kPackedRows * kPackedGroup> quads;  // [quad][row][column]
+  for (int64_t row = 0; row < kPackedRows; ++row)
+    for (int64_t quad = 0; quad < kPackedGroup / 4; ++quad)
+      std::memcpy(quads.data() + quad * kQuadBytes + row * 4, source + row * kPackedGroup + quad * 4, 4);
+  std::memset(codes, 0, static_cast<size_t>(packed_code_bytes(type)));
+  auto* out = reinterpret_cast<uint8_t*>(codes);
+  int low_bit = 0;
+  for (const Plane& plane : planes_of(type).plane) {
+    if (plane.bits == 0) break;
+    const int mask = (1 << plane.bits) - 1;
+    for (int64_t quad = 0; quad < kPackedGroup / 4; ++quad) {
+      const Place at = place(plane.bits, 0, quad * 4);
+      const uint8_t* from = quads.data() + quad * kQuadBytes;
+      for (int64_t i = 0; i < kQuadBytes; ++i)
+        out[at.byte + i] |= static_cast<uint8_t>(((from[i] >> low_bit) & mask) << at.shift);
+    }
+    low_bit += plane.bits;
+    out += plane.bytes();
+  }
+}
+
 float packed_scale(DType type, const std::byte* scales, int64_t row) {
   // Values of E2M1 are doubled, so the scale is halved.
   if (type == DType::kPackedMXFP4) return 0.5f * f8e8m0_to_f32(std::to_integer<uint8_t>(scales[row]));
   uint16_t bits = 0;
   std::memcpy(&bits, scales + row * 2, sizeof(bits));
   return f16_to_f32(bits);
+}
+
+void set_packed_scale(DType type, std::byte* scales, int64_t row, float scale) {
+  CADRE_DCHECK(scale == 0 || std::isfinite(scale));
+  if (type == DType::kPackedMXFP4) {
+    // 2^(byte - 128); 0 is as good as the smallest.
+    const int byte = scale == 0 ? 0 : std::ilogb(scale) + 128;
+    CADRE_DCHECK(byte >= 0 && byte <= 254, "{}", scale);
+    scales[row] = static_cast<std::byte>(byte);
+    return;
+  }
+  const uint16_t bits = f32_to_f16(scale);
+  std::memcpy(scales + row * 2, &bits, sizeof(bits));
 }
 
 void decode_packed_row(DType type, const std::byte* matrix, int64_t cols, int64_t row, int64_t begin,

@@ -50,8 +50,13 @@ inline int64_t packed_blocks(int64_t rows) { return (rows + kPackedRows - 1) / k
 uint8_t packed_code(DType type, const std::byte* codes, int64_t row, int64_t column);
 void set_packed_code(DType type, std::byte* codes, int64_t row, int64_t column, uint8_t code);
 
-/// The scale of row `row` of a group as f32. `scales` are the group's 16.
+/// Replaces all codes of a group: `source` [16][32], a code to a byte, row-major.
+void pack_group(DType type, const uint8_t* source, std::byte* codes);
+
+/// The scale of row `row` of a group as f32, and its replacement, which must be one that the type can store.
+/// `scales` are the group's 16.
 float packed_scale(DType type, const std::byte* scales, int64_t row);
+void set_packed_scale(DType type, std::byte* scales, int64_t row, float scale);
 
 /// Where a block's group lies.
 inline int64_t packed_scales_offset(DType type, int64_t group) { return group * packed_scale_bytes(type); }
