@@ -94,7 +94,7 @@ TEST_P(SteadyStep, DecodeAllocatesNothing) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Types, SteadyStep, testing::Values(DType::kF32, DType::kBF16, DType::kPackedQ4),
-                         [](const auto& info) { return std::string(name(info.param)); });
+                         [](const auto& test) { return std::string(name(test.param)); });
 
 }  // namespace
 }  // namespace cadre

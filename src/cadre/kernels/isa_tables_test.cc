@@ -26,7 +26,9 @@ TEST(KernelSources, EachInstructionSetOverridesTheOneBefore) {
   const auto kernels = cpu_kernel_sources({.isa = "avx512"});
   ASSERT_TRUE(kernels);
   EXPECT_EQ(source_of(*kernels, "dot_rows_f32"), "avx512");
-  if (has_vnni(Isa::kAvx512)) EXPECT_EQ(source_of(*kernels, "q4.product"), "avx512vnni");
+  if (has_vnni(Isa::kAvx512)) {
+    EXPECT_EQ(source_of(*kernels, "q4.product"), "avx512vnni");
+  }
   const auto plain = cpu_kernel_sources({.isa = "avx512", .vnni = false});
   ASSERT_TRUE(plain);
   EXPECT_EQ(source_of(*plain, "q4.product"), "avx2");  // inherited: AVX-512 itself has none
@@ -37,8 +39,10 @@ TEST(KernelSources, EveryEntryOfTheTableAppliesToTheSourceThatIsNamed) {
     if (!has_isa(isa)) continue;
     const auto kernels = cpu::table_sources(isa, true);
     EXPECT_EQ(kernels.size() * sizeof(void*), sizeof(CpuTable));
-    for (const KernelSource& kernel : kernels)
-      if (!kernel.kernel.starts_with("decode_")) EXPECT_NE(kernel.source, "none") << kernel.kernel;
+    for (const KernelSource& kernel : kernels) {
+      if (kernel.kernel.starts_with("decode_")) continue;
+      EXPECT_NE(kernel.source, "none") << kernel.kernel;
+    }
   }
 }
 
