@@ -55,8 +55,8 @@ TEST(Bench, KernelsNeedNoModel) {
 
 TEST(Bench, WrongUsageIsTwo) {
   for (const char* arguments :
-       {"bench -p 1,,2", "bench -p 1,x", "bench -b 0", "bench --json --markdown",
-        "bench --shape cadre-s model", "bench --shape no-such-shape", "bench --shape cadre-s --type q5",
+       {"bench -p 1,x", "bench -b 0", "bench --json --markdown", "bench --shape cadre-s model",
+        "bench --shape no-such-shape", "bench --shape cadre-s --type q5",
         "bench --shape cadre-s --layers 999", "bench --shape cadre-s -p 0 -n 0"}) {
     const auto result = run_cadre(arguments);
     EXPECT_EQ(result.exit_code, 2) << arguments << "\n" << result.err;

@@ -47,6 +47,7 @@ Model make_model(DType type) {
   config["intermediate_size"] = 96;
   config["moe_intermediate_size"] = 32;
   config["num_attention_heads"] = 4;
+  config["num_key_value_heads"] = 4;
   config["q_lora_rank"] = 32;
   config["kv_lora_rank"] = 32;
   config["qk_nope_head_dim"] = 16;
@@ -58,8 +59,10 @@ Model make_model(DType type) {
   config["num_experts_per_tok"] = 4;
   config["vocab_size"] = 300;
   config["max_position_embeddings"] = 512;
-  return make_random_model(std::move(config), "steady", {.type = type, .threads = 1}, [](int64_t, int64_t) {})
-      .value();
+  auto model =
+      make_random_model(std::move(config), "steady", {.type = type, .threads = 1}, [](int64_t, int64_t) {});
+  if (!model) ADD_FAILURE() << model.error().message;
+  return std::move(model).value();
 }
 
 class SteadyStep : public testing::TestWithParam<DType> {};

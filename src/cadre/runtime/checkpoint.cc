@@ -90,9 +90,10 @@ int64_t Checkpoint::stored_bytes() const {
 }
 
 void Checkpoint::map_resident() const {
+  // A model made in memory has neither.
   if (gguf_)
     for (const MappedFile& file : gguf_->files()) file.map_resident();
-  else
+  if (safetensors_)
     for (const SafetensorsFile& file : safetensors_->files()) file.map_resident();
 }
 
