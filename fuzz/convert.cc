@@ -14,10 +14,26 @@ namespace {
 
 using namespace cadre;
 
-std::filesystem::path scratch() {
-  const auto folder = std::filesystem::temp_directory_path() / ("cadre-fuzz-" + std::to_string(::getpid()));
-  std::filesystem::create_directories(folder);
-  return folder;
+/// A folder of this process, removed at its end.
+class Scratch {
+ public:
+  Scratch() { std::filesystem::create_directories(folder_); }
+  ~Scratch() {
+    std::error_code ignored;
+    std::filesystem::remove_all(folder_, ignored);
+  }
+  Scratch(const Scratch&) = delete;
+  Scratch& operator=(const Scratch&) = delete;
+  const std::filesystem::path& folder() const { return folder_; }
+
+ private:
+  std::filesystem::path folder_ =
+      std::filesystem::temp_directory_path() / ("cadre-fuzz-" + std::to_string(::getpid()));
+};
+
+const std::filesystem::path& scratch() {
+  static const Scratch kScratch;
+  return kScratch.folder();
 }
 
 void from_gguf(std::string_view bytes) {
@@ -33,7 +49,7 @@ void from_gguf(std::string_view bytes) {
 }
 
 void from_json(std::string_view bytes) {
-  const auto folder = scratch();
+  const std::filesystem::path& folder = scratch();
   if (!write_text_file(folder / "tokenizer.json", bytes)) std::abort();
   ModelConfig config;
   config.vocab_size = 512;

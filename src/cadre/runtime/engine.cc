@@ -42,19 +42,23 @@ Result<Engine> Engine::create(const Model& model, const EngineOptions& given) {
                         .activation_bytes = transformer.activation_bytes(
                             options.max_step_rows, options.max_logit_rows, cache_tokens, options.mla_form)};
   const int64_t available = physical_memory_bytes();
-  if (plan.kv_bytes + plan.activation_bytes > available)
+  if (plan.repacked_bytes + plan.kv_bytes + plan.activation_bytes > available)
     return fail(
         ErrorKind::kTooLarge,
-        "{} for the KV cache of {} tokens and {} for activations exceed this machine's {}; a smaller --ctx "
+        "{}{} for the KV cache of {} tokens and {} for activations exceed this machine's {}; a smaller --ctx "
         "or --kv-type int8 would fit",
+        plan.repacked_bytes == 0 ? ""
+                                 : format_bytes(static_cast<double>(plan.repacked_bytes)) +
+                                       " of repacked weights (--repack off), ",
         format_bytes(static_cast<double>(plan.kv_bytes)), cache_tokens,
         format_bytes(static_cast<double>(plan.activation_bytes)),
         format_bytes(static_cast<double>(available)));
   CADRE_TRY(std::unique_ptr<Backend> backend, make_cpu_backend(options.cpu));
   CADRE_TRY(KvCache cache, KvCache::create(transformer, options.kv_type, cache_tokens));
   CADRE_TRY(Arena arena, Arena::reserve(plan.activation_bytes));
-  // A fault for every 64 KiB would halve the speed of the first tokens.
-  model.checkpoint().map_resident();
+  // A fault for every 64 KiB would halve the speed of the first tokens. What has been repacked is not read
+  // again.
+  if (model.repacked().bytes() == 0) model.checkpoint().map_resident();
   Engine engine(model, options, std::move(backend), std::move(cache), std::move(arena));
   engine.plan_ = plan;
   return engine;
