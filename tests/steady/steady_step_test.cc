@@ -1,5 +1,6 @@
 // Once the engine has seen its largest step, steps allocate nothing: everything that one needs is kept from
-// those before it.
+// those before it. On one thread: with several, a worker's scratch grows when it first happens to take the
+// largest kind of task, which may be late.
 #include <gtest/gtest.h>
 
 #include <atomic>

@@ -55,7 +55,7 @@ class WeightNames {
   explicit WeightNames(const Model& model) {
     Transformer views = model.transformer();  // the visitor wants to bind
     model.checkpoint().visit_weights(views, [&](const WeightSlot& slot) {
-      if (slot.matrix != nullptr) names_.try_emplace(slot.matrix->data, text(slot), slot.role);
+      if (slot.matrix != nullptr) names_.try_emplace(slot.matrix->data, WeightName{text(slot), slot.role});
     });
   }
 

@@ -12,6 +12,7 @@ inline Model make_test_model(DType type = DType::kF32) {
   config["num_hidden_layers"] = 3;
   config["hidden_size"] = 64;
   config["vocab_size"] = 300;
+  config["qk_nope_head_dim"] = 64;  // with packed weights all matrices but the routers are packed
   config["n_routed_experts"] = 8;
   config["num_experts_per_tok"] = 2;
   config["max_position_embeddings"] = 256;
