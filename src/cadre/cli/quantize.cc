@@ -154,8 +154,7 @@ Action set_up_quantize(CLI::App& app) {
   app.add_option("--rule", flags->rules,
                  "GLOB=TYPE for matrices such as layers.3.experts.17.down, layers.3.attention.o, embedding, "
                  "head; the first that matches decides; also bf16 and f32; may be repeated")
-      ->expected(1)
-      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+      ->allow_extra_args(false);
   app.add_flag("--pure", flags->pure, "the preset's type for every matrix but the router");
   add_flag(app, "--shard-size", flags->shard_megabytes, "MiB of a file above which the next begins")
       ->capture_default_str()
