@@ -3,8 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <compare>
 #include <map>
+#include <tuple>
 #include <unordered_map>
 #include <utility>
 
@@ -85,7 +85,9 @@ struct Key {
   Kind kind;
   std::string_view weight;  ///< of WeightNames or a type's name
 
-  auto operator<=>(const Key&) const = default;
+  friend bool operator<(const Key& a, const Key& b) {
+    return std::tie(a.kind, a.weight) < std::tie(b.kind, b.weight);
+  }
 };
 
 /// What one call moves and computes.
