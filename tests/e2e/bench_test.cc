@@ -53,6 +53,12 @@ TEST(Bench, KernelsNeedNoModel) {
   EXPECT_EQ((*json)["dot_rows_f32"], "generic");
 }
 
+TEST(Bench, DefaultLengthsFitASmallContext) {
+  const auto result = run_cadre("bench -r 1 -t 1 --json");  // the bundled model has 256 tokens
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_EQ(run_cadre("bench -p 512 -r 1").exit_code, 2) << "what is asked for is not changed";
+}
+
 TEST(Bench, WrongUsageIsTwo) {
   for (const char* arguments :
        {"bench -p 1,x", "bench -b 0", "bench --json --markdown", "bench --shape cadre-s model",

@@ -1,6 +1,7 @@
 // `cadre bench`: tokens/s of prefill and decode, and how near they are to what the machine can do.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
 #include <memory>
 
@@ -24,7 +25,15 @@ struct Flags {
   std::string shape;
   std::string type = "q4";
   int64_t layers = 0;  ///< 0: all
+  bool default_prompts = false;
+  bool default_predicts = false;
 };
+
+/// Default lengths, unlike lengths asked for, give way to a small context.
+void fit_defaults(Flags& flags, int64_t context) {
+  if (flags.default_prompts) flags.bench.prompts = {std::min(flags.bench.prompts[0], context / 2)};
+  if (flags.default_predicts) flags.bench.predicts = {std::min(flags.bench.predicts[0], context / 2)};
+}
 
 /// The table of inner loops that the flags give.
 Status print_kernels(const Flags& flags) {
@@ -69,6 +78,7 @@ Status run(Flags& flags) {
   CADRE_TRY(Model model, flags.shape.empty() ? load_model(flags) : make_model(flags));
   const std::chrono::duration<double> load_time = std::chrono::steady_clock::now() - start;
   CADRE_CHECK_OK(flags.engine.apply_experts(model));
+  fit_defaults(flags, model.config().max_position_embeddings);
   BenchmarkReport report;
   {
     Progress progress("benchmark", Progress::Unit::kSteps);
@@ -84,9 +94,9 @@ Status run(Flags& flags) {
 
 /// A list of numbers separated by commas.
 template <typename T>
-void add_list(CLI::App& app, const std::string& names, std::vector<T>& values, const std::string& help,
-              T lowest) {
-  app.add_option(names, values, help)
+CLI::Option* add_list(CLI::App& app, const std::string& names, std::vector<T>& values,
+                      const std::string& help, T lowest) {
+  return app.add_option(names, values, help)
       ->delimiter(',')
       ->envname(environment_name(names))
       ->check(CLI::Range(lowest, T{1} << 30))
@@ -101,9 +111,11 @@ Action set_up_bench(CLI::App& app) {
   flags->model.add_to(app);
   flags->engine.add_to(app, /*with_context=*/false);
   app.remove_option(app.get_option("--threads"));  // a list here
-  add_list(app, "-p,--n-prompt,--prompt", bench.prompts,
-           "tokens of a prefill, 0 for none; several values separated by commas", int64_t{0});
-  add_list(app, "-n,--predict", bench.predicts, "tokens of a decode, 0 for none", int64_t{0});
+  const CLI::Option* prompts =
+      add_list(app, "-p,--n-prompt,--prompt", bench.prompts,
+               "tokens of a prefill, 0 for none; several values separated by commas", int64_t{0});
+  const CLI::Option* predicts =
+      add_list(app, "-n,--predict", bench.predicts, "tokens of a decode, 0 for none", int64_t{0});
   add_list(app, "-d,--depth", bench.depths, "tokens in the KV cache before", int64_t{0});
   add_list(app, "-b,--batch", bench.batches, "sequences side by side", int64_t{1});
   add_list(app, "-t,--threads", bench.threads, "threads; 0: one per core", 0);
@@ -123,7 +135,11 @@ Action set_up_bench(CLI::App& app) {
   add_switch(app, "--profile", bench.profile, "also show where the time of the steps goes, by operation");
   add_json_flag(app, flags->json);
   add_switch(app, "--markdown", flags->markdown, "print the result as a Markdown table");
-  return [flags] { return run(*flags); };
+  return [flags, prompts, predicts] {
+    flags->default_prompts = prompts->count() == 0;
+    flags->default_predicts = predicts->count() == 0;
+    return run(*flags);
+  };
 }
 
 }  // namespace cadre::cli
