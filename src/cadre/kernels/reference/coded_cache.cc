@@ -82,7 +82,8 @@ double score(const Attend& args, const std::vector<Coded>& q, const float* q_pla
     int64_t dot = 0;
     const auto group = static_cast<int64_t>(g);
     for (size_t i = 0; i < q[g].codes.size(); ++i)
-      dot += q[g].codes[i] * read_code(keys, pages, key, part, group * kKvGroup + static_cast<int64_t>(i));
+      dot += int64_t{q[g].codes[i]} *
+             read_code(keys, pages, key, part, group * kKvGroup + static_cast<int64_t>(i));
     sum += static_cast<double>(dot) * q[g].scale * double{read_scale(keys, pages, key, part, group)};
   }
   return sum * double{args.scale};
