@@ -62,6 +62,7 @@ Result<RepackedWeights> RepackedWeights::make(const std::vector<Weight*>& weight
   CADRE_TRY(result.memory_, AnonymousMemory::reserve(total));
 
   std::vector<Weight> sources;
+  sources.reserve(weights.size());
   for (const Weight* weight : weights) sources.push_back(*weight);
   std::vector<Task> tasks;
   std::byte* out = result.memory_.data();
