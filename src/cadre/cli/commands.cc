@@ -24,7 +24,7 @@ constexpr Command kCommands[] = {
     {"serve", "HTTP server (not there yet)", set_up_planned},
     {"quantize", "write a model with packed weights of 2 to 8 bits", set_up_quantize},
     {"convert", "convert between a model directory and GGUF", set_up_convert},
-    {"grads", "write gradients for verification (not there yet)", set_up_planned},
+    {"grads", "write losses and gradients for verification", set_up_grads},
     {"train", "train a model (not there yet)", set_up_planned},
     {"eval", "run benchmarks of quality (not there yet)", set_up_planned},
     {"plan", "plan memory and speed of a model (not there yet)", set_up_planned},

@@ -12,6 +12,7 @@ Action set_up_init(CLI::App& app);
 Action set_up_tokenize(CLI::App& app);
 Action set_up_chat_template(CLI::App& app);
 Action set_up_logits(CLI::App& app);
+Action set_up_grads(CLI::App& app);
 Action set_up_perplexity(CLI::App& app);
 Action set_up_convert(CLI::App& app);
 Action set_up_quantize(CLI::App& app);

@@ -237,6 +237,8 @@ struct ExpertFfn {
   Compute compute = Compute::kF32;
 };
 
+class GradientBackend;
+
 /// Thread-compatible: one caller at a time. Owns its threads and scratch memory.
 class Backend {
  public:
@@ -254,6 +256,9 @@ class Backend {
   virtual void kv_read(const KvRead& args) = 0;
   virtual void attend(const Attend& args) = 0;
   virtual void expert_ffn(const ExpertFfn& args) = 0;
+
+  /// The operations of training (kernels/gradients.h); null for a device that only runs models.
+  virtual GradientBackend* gradients() { return nullptr; }
 
   /// "cpu/avx512, 2 threads": what runs, for the log and for --version.
   virtual std::string description() const = 0;

@@ -152,4 +152,72 @@ ExpertAssignments& group_by_expert(const RoutingPlan& plan, int64_t n_experts, R
   return result;
 }
 
+void add_score_gradient(ScoreFunction function, std::span<const float> logits, std::span<const double> dscores,
+                        std::span<float> dlogits) {
+  const auto add = [&](size_t i, double value) {
+    dlogits[i] = static_cast<float>(static_cast<double>(dlogits[i]) + value);
+  };
+  const auto sigmoid = [](double z) { return 1.0 / (1.0 + std::exp(-z)); };
+  switch (function) {
+    case ScoreFunction::kSoftmax: {
+      const double largest = static_cast<double>(*std::max_element(logits.begin(), logits.end()));
+      double sum = 0;
+      double mean = 0;  // sum_i s_i ds_i, times `sum`
+      for (size_t i = 0; i < logits.size(); ++i) {
+        const double e = std::exp(static_cast<double>(logits[i]) - largest);
+        sum += e;
+        mean += e * dscores[i];
+      }
+      mean /= sum;
+      for (size_t i = 0; i < logits.size(); ++i)
+        add(i, std::exp(static_cast<double>(logits[i]) - largest) / sum * (dscores[i] - mean));
+      return;
+    }
+    case ScoreFunction::kSigmoid:
+      for (size_t i = 0; i < logits.size(); ++i) {
+        if (dscores[i] == 0) continue;
+        const double s = sigmoid(static_cast<double>(logits[i]));
+        add(i, dscores[i] * s * (1 - s));
+      }
+      return;
+    case ScoreFunction::kSqrtSoftplus:
+      for (size_t i = 0; i < logits.size(); ++i) {
+        if (dscores[i] == 0) continue;
+        const auto z = static_cast<double>(logits[i]);
+        const double s = std::sqrt(std::max(z, 0.0) + std::log1p(std::exp(-std::abs(z))));
+        add(i, dscores[i] * sigmoid(z) / (2 * s));
+      }
+      return;
+  }
+}
+
+void add_routing_gradient(const MoeConfig& config, const RoutingPlan& decided, const RoutingPlan& plan,
+                          std::span<const float> dweights, const Tensor& dlogits) {
+  const auto n_experts = static_cast<size_t>(config.n_routed_experts);
+  std::vector<int64_t> next(n_experts + 1, 0);  // where each expert's assignments go on, as in group_by_expert
+  for (const int32_t e : plan.experts) ++next[static_cast<size_t>(e) + 1];
+  for (size_t e = 0; e < n_experts; ++e) next[e + 1] += next[e];
+
+  std::vector<float> scores(n_experts);
+  std::vector<double> dscores(n_experts);
+  const double scale = static_cast<double>(config.weight_scale);
+  for (int64_t t = 0; t < decided.tokens(); ++t) {
+    const std::span<const float> logits(decided.router_logits.row(t), n_experts);
+    std::fill(dscores.begin(), dscores.end(), 0.0);
+    for (const int32_t e : plan.experts_of(t))
+      dscores[static_cast<size_t>(e)] = scale * static_cast<double>(dweights[static_cast<size_t>(next[e]++)]);
+    if (config.normalise_weights) {  // w_i = s_i / sum_j s_j
+      score_experts(config.score_function, logits, scores);
+      double sum = static_cast<double>(kWeightSumFloor);
+      double mean = 0;
+      for (const int32_t e : decided.experts_of(t)) sum += static_cast<double>(scores[static_cast<size_t>(e)]);
+      for (const int32_t e : decided.experts_of(t))
+        mean += dscores[static_cast<size_t>(e)] * static_cast<double>(scores[static_cast<size_t>(e)]) / sum;
+      for (const int32_t e : decided.experts_of(t))
+        dscores[static_cast<size_t>(e)] = (dscores[static_cast<size_t>(e)] - mean) / sum;
+    }
+    add_score_gradient(config.score_function, logits, dscores, std::span(dlogits.row(t), n_experts));
+  }
+}
+
 }  // namespace cadre

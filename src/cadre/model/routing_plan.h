@@ -69,4 +69,15 @@ RoutingPlan select_experts(const MoeConfig& config, int layer, const Tensor& rou
 /// The result is the workspace's.
 ExpertAssignments& group_by_expert(const RoutingPlan& plan, int64_t n_experts, RoutingWorkspace& workspace);
 
+/// Takes the gradient of the assignments' weights back to the router logits: dlogits += d loss / d logits.
+/// `decided` is what select_experts returned, `plan` what policies left of it, `dweights` [>= assignments] in
+/// the order of group_by_expert(plan). The selection, the bias and what was taken away have no gradient.
+void add_routing_gradient(const MoeConfig& config, const RoutingPlan& decided, const RoutingPlan& plan,
+                          std::span<const float> dweights, const Tensor& dlogits);
+
+/// dlogits[E] += the gradient of a loss with respect to one token's router logits, given that with respect to
+/// all its scores.
+void add_score_gradient(ScoreFunction function, std::span<const float> logits, std::span<const double> dscores,
+                        std::span<float> dlogits);
+
 }  // namespace cadre

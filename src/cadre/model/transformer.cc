@@ -12,9 +12,9 @@ Overloaded(Cases...) -> Overloaded<Cases...>;
 
 void forward_block(Context& ctx, const Block& block, const ModelConfig& config, const Tensor& h,
                    const Batch& batch, LayerCache cache, const MoeRun& run) {
-  const ArenaScope scratch(ctx.arena);
+  const StepScope scratch(ctx);
   {
-    const ArenaScope attention_scratch(ctx.arena);
+    const StepScope attention_scratch(ctx);
     const Tensor x = ops::rms_norm(ctx, h, block.attention_norm, config.rms_norm_eps);
     ops::add_in_place(
         ctx, h,
@@ -74,14 +74,20 @@ Transformer Transformer::layout(const ModelConfig& config) {
   return model;
 }
 
-Tensor Transformer::forward(Context& ctx, const Batch& batch, std::span<const LayerCache> caches,
-                            std::span<const int32_t> logit_rows, const MoeRun& run) const {
+Tensor Transformer::hidden_states(Context& ctx, const Batch& batch, std::span<const LayerCache> caches,
+                                  const MoeRun& run) const {
   const Tensor h = ops::embed(ctx, batch.tokens, embedding);  // [T, d]
   if (ctx.trace != nullptr) ctx.trace->record("embed", -1, h);
   for (size_t layer = 0; layer < blocks.size(); ++layer) {
-    forward_block(ctx, blocks[layer], config, h, batch, caches[layer], run);
+    forward_block(ctx, blocks[layer], config, h, batch, caches.empty() ? LayerCache{} : caches[layer], run);
     if (ctx.trace != nullptr) ctx.trace->record("hidden", static_cast<int>(layer), h);
   }
+  return h;
+}
+
+Tensor Transformer::forward(Context& ctx, const Batch& batch, std::span<const LayerCache> caches,
+                            std::span<const int32_t> logit_rows, const MoeRun& run) const {
+  const Tensor h = hidden_states(ctx, batch, caches, run);
   const Tensor x = ops::rms_norm(ctx, select_rows(ctx, h, logit_rows), final_norm, config.rms_norm_eps);
   if (ctx.trace != nullptr) ctx.trace->record("final_norm", -1, x);
   return ops::matmul(ctx, x, head);

@@ -29,6 +29,11 @@ struct Transformer {
   /// The layers of `config` with no weights bound yet.
   static Transformer layout(const ModelConfig& config);
 
+  /// The residual stream after the last block. Without caches the batch is whole sequences from position 0,
+  /// which is how training runs. -> [T, d]
+  Tensor hidden_states(Context& ctx, const Batch& batch, std::span<const LayerCache> caches,
+                       const MoeRun& run) const;
+
   /// `caches[l]` are layer l's streams. -> logits [logit_rows, V], for the rows of the batch named.
   Tensor forward(Context& ctx, const Batch& batch, std::span<const LayerCache> caches,
                  std::span<const int32_t> logit_rows, const MoeRun& run) const;

@@ -2,10 +2,12 @@
 /// What a forward pass carries along: the device, the memory of the step, and who listens.
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string_view>
 
 #include "cadre/kernels/backend.h"
+#include "cadre/ops/tape.h"
 #include "cadre/tensor/arena.h"
 
 namespace cadre {
@@ -28,11 +30,23 @@ struct Context {
   Arena& arena;
   Compute compute = Compute::kF32;
   TraceSink* trace = nullptr;
+  Tape* tape = nullptr;  ///< set: operations record their gradients
 
   Tensor allocate(int64_t rows, int64_t width) { return allocate(rows, 1, width); }
   Tensor allocate(int64_t rows, int64_t heads, int64_t width) {
     return Tensor::dense(arena.allocate<float>(rows * heads * width), rows, heads, width);
   }
+};
+
+/// Gives back what was allocated from the step's arena since it was made, unless a tape needs it again.
+class StepScope {
+ public:
+  explicit StepScope(Context& ctx) {
+    if (ctx.tape == nullptr) scope_.emplace(ctx.arena);
+  }
+
+ private:
+  std::optional<ArenaScope> scope_;
 };
 
 }  // namespace cadre

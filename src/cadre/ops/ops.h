@@ -2,6 +2,9 @@
 /// The operations that layers are written in. Each checks its arguments, takes memory from the step's arena
 /// for its result, and calls the back end; this is the only door to a `Backend`, which trusts its arguments.
 /// Shapes: T rows (tokens), H heads, d width.
+///
+/// With a tape in the context, each also records its gradient; those over a paged cache (head_matmul, kv_write,
+/// kv_read, attend), and swiglu, which inference alone uses, have none and refuse a tape. Weights are then f32.
 
 #include <span>
 
@@ -45,11 +48,25 @@ void kv_write(Context& ctx, const Tensor& x, const KvStream& stream, std::span<c
 /// The first `count` entries of a sequence -> [count, stream.width]
 Tensor kv_read(Context& ctx, const KvStream& stream, const int32_t* pages, int64_t count);
 
-/// Causal attention; `args.out` is allocated here: [T, H, value_width].
+/// Causal attention of whole sequences over keys and values that lie in memory: see CausalAttention. Needs a
+/// back end that has gradients.   q: [T, H, dk], k: [T, G, dk], v: [T, G, dv] -> [T, H, dv]
+Tensor causal_attention(Context& ctx, const Tensor& q, const Tensor& k, const Tensor& v, float scale,
+                        std::span<const SequenceRows> sequences);
+
+/// Causal attention over a paged cache; `args.out` is allocated here: [T, H, value_width].
 Tensor attend(Context& ctx, Attend args, int64_t value_width);
 
 /// The experts' sum, see ExpertFfn; gives each group its hidden rows.   x: [T, d] -> [T, d]
+/// With a tape, `weights` lie in the step's arena, and so their gradient is to be had after backward.
 Tensor expert_ffn(Context& ctx, const Tensor& x, std::span<ExpertGroup> groups, std::span<const int32_t> rows,
                   std::span<const float> weights);
+
+/// Cross-entropy of the logits x W^T with targets (-1: none), times `scale`, summed over rows; `losses` [T]
+/// get each row's, unscaled. Rows are taken in chunks, so that no more than kLossRows rows of logits exist.
+/// The end of a pass: with a tape, gradients go to x and w at once. `scale` stands for 1 / (targets of the
+/// whole step).   x: [T, d], w: [V, d]
+void cross_entropy(Context& ctx, const Tensor& x, const Weight& w, std::span<const int32_t> targets,
+                   float scale, std::span<double> losses);
+inline constexpr int64_t kLossRows = 512;
 
 }  // namespace cadre::ops

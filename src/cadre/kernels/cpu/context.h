@@ -49,6 +49,17 @@ struct Worker {
   Scratch state;    ///< attend: factor of each query
   Scratch weights;  ///< attend: softmax weights as codes
   std::vector<CodedQuery> coded_queries;
+  Scratch gemm_a;  ///< training: packed sides of a block
+  Scratch gemm_b;
+  Scratch probabilities;  ///< training: attention of a block of rows
+  Scratch dprobabilities;
+};
+
+/// A block of one product, a task of run_gemms: its first row and column.
+struct GemmTask {
+  int32_t job = 0;
+  int64_t row = 0;
+  int64_t column = 0;
 };
 
 /// One expert's panel, a task of expert_ffn.
@@ -103,6 +114,8 @@ struct CpuContext {
   std::vector<AttendPiece> attend_pieces;
   std::vector<AttendQuery> attend_queries;
   Scratch attend_partial;  ///< softmaxes of pieces
+  std::vector<GemmTask> gemm_tasks;
+  Scratch gain_partial;  ///< rms_norm_grad: sums of blocks of rows
 
   explicit CpuContext(int threads) : pool(threads), workers(static_cast<size_t>(pool.size())) {}
   Worker& worker(int index) { return workers[static_cast<size_t>(index)]; }

@@ -1,11 +1,36 @@
 #include <fmt/format.h>
 
 #include "cadre/kernels/backend.h"
+#include "cadre/kernels/cpu/gradients.h"
 #include "cadre/kernels/cpu/isa_tables.h"
 #include "cadre/kernels/cpu/operations.h"
 
 namespace cadre {
 namespace {
+
+class CpuGradients final : public GradientBackend {
+ public:
+  explicit CpuGradients(cpu::CpuContext& context) : context_(context) {}
+
+  void gemm(const Gemm& args) override { cpu::gemm(context_, args); }
+  void add_heads(const AddHeads& args) override { cpu::add_heads(context_, args); }
+  void rms_norm_grad(const RmsNormGrad& args) override { cpu::rms_norm_grad(context_, args); }
+  void causal_attention(const CausalAttention& args) override { cpu::causal_attention(context_, args); }
+  void causal_attention_grad(const CausalAttentionGrad& args) override {
+    cpu::causal_attention_grad(context_, args);
+  }
+  void expert_ffn_training(const ExpertFfnTraining& args) override {
+    cpu::expert_ffn_training(context_, args);
+  }
+  void expert_ffn_grad(const ExpertFfnGrad& args) override { cpu::expert_ffn_grad(context_, args); }
+  void cross_entropy(const CrossEntropy& args) override { cpu::cross_entropy(context_, args); }
+  void embed_grad(const EmbedGrad& args) override { cpu::embed_grad(context_, args); }
+  void adamw(const AdamW& args) override { cpu::adamw(context_, args); }
+  double square_sum(std::span<const float> x) override { return cpu::square_sum(context_, x); }
+
+ private:
+  cpu::CpuContext& context_;
+};
 
 class CpuBackend final : public Backend {
  public:
@@ -26,6 +51,8 @@ class CpuBackend final : public Backend {
   void attend(const Attend& args) override { cpu::attend(context_, args); }
   void expert_ffn(const ExpertFfn& args) override { cpu::expert_ffn(context_, args); }
 
+  GradientBackend* gradients() override { return &gradients_; }
+
   std::string description() const override {
     const int threads = context_.pool.size();
     return fmt::format("cpu/{}{}, {} thread{}", name(isa_), vnni_ ? "+vnni" : "", threads,
@@ -37,6 +64,7 @@ class CpuBackend final : public Backend {
   Isa isa_;
   bool vnni_;
   cpu::CpuContext context_;
+  CpuGradients gradients_{context_};
 };
 
 }  // namespace

@@ -16,12 +16,13 @@ struct Source {
 
 using Fill = void (*)(CpuTable&);
 constexpr Fill kGenericFills[] = {fill_generic_products, fill_generic_packed, fill_generic_attention,
-                                  fill_generic_rows};
+                                  fill_generic_rows, fill_generic_gradients};
 #if defined(__x86_64__)
 constexpr Fill kAvx2Fills[] = {fill_avx2_products, fill_avx2_packed, fill_avx2_attention, fill_avx2_rows,
-                               fill_avx2_decode};
+                               fill_avx2_decode, fill_avx2_gradients};
 constexpr Fill kAvxVnniFills[] = {fill_avxvnni_packed, fill_avxvnni_attention};
-constexpr Fill kAvx512Fills[] = {fill_avx512_products, fill_avx512_rows, fill_avx512_decode};
+constexpr Fill kAvx512Fills[] = {fill_avx512_products, fill_avx512_rows, fill_avx512_decode,
+                                 fill_avx512_gradients};
 constexpr Fill kAvx512VnniFills[] = {fill_avx512vnni_packed, fill_avx512vnni_attention};
 #endif
 
@@ -88,6 +89,15 @@ constexpr Entry kEntries[] = {
     CADRE_ENTRY(transpose_codes),
     CADRE_ENTRY(coded_weights),
     CADRE_ENTRY(coded_values),
+    CADRE_ENTRY(gemm_rows),
+    CADRE_ENTRY(gemm_columns),
+    CADRE_ENTRY(gemm_tile),
+    CADRE_ENTRY(gemm_pack),
+    CADRE_ENTRY(rms_norm_grad_row),
+    CADRE_ENTRY(swiglu_grad_row),
+    CADRE_ENTRY(softmax_grad_row),
+    CADRE_ENTRY(adamw_range),
+    CADRE_ENTRY(square_sum),
     CADRE_ENTRY(store_bf16_row),
     CADRE_ENTRY(decode_bf16),
     CADRE_ENTRY(decode_f16),

@@ -127,7 +127,7 @@ void output_panel(CpuContext& ctx, const ExpertFfn& args, ExpertTask task, Worke
 }
 
 /// The assignments of each row in ascending order, which is that of the groups.
-void list_by_row(CpuContext& ctx, const ExpertFfn& args) {
+void list_by_row(CpuContext& ctx, const SumAssignments& args) {
   std::vector<int32_t>& starts = ctx.row_starts;
   std::vector<int32_t>& list = ctx.row_assignments;
   starts.assign(static_cast<size_t>(args.y.rows) + 2, 0);
@@ -139,23 +139,24 @@ void list_by_row(CpuContext& ctx, const ExpertFfn& args) {
     list[static_cast<size_t>(starts[static_cast<size_t>(args.rows[a]) + 1]++)] = static_cast<int32_t>(a);
 }
 
-void combine(CpuContext& ctx, const ExpertFfn& args) {
+}  // namespace
+
+void sum_assignments(CpuContext& ctx, const SumAssignments& args) {
   list_by_row(ctx, args);
   const int64_t width = args.y.width;
   for_rows(ctx, args.y.rows, 4 * width, [&](int64_t begin, int64_t end, Worker&) {
     for (int64_t t = begin; t < end; ++t) {
       float* y = args.y.row(t);
-      std::fill(y, y + width, 0.0f);
+      if (!args.add) std::fill(y, y + width, 0.0f);
       for (int32_t i = ctx.row_starts[static_cast<size_t>(t)]; i < ctx.row_starts[static_cast<size_t>(t) + 1];
            ++i) {
         const auto a = static_cast<size_t>(ctx.row_assignments[static_cast<size_t>(i)]);
-        ctx.table.multiply_add_row(args.weights[a], args.outputs.row(static_cast<int64_t>(a)), y, width);
+        const float weight = args.weights.empty() ? 1.0f : args.weights[a];
+        ctx.table.multiply_add_row(weight, args.outputs.row(static_cast<int64_t>(a)), y, width);
       }
     }
   });
 }
-
-}  // namespace
 
 void expert_ffn(CpuContext& ctx, const ExpertFfn& args) {
   const Tensor x = product_input(ctx, args.x, args.compute);
@@ -174,7 +175,7 @@ void expert_ffn(CpuContext& ctx, const ExpertFfn& args) {
   ctx.run(static_cast<int64_t>(tasks.size()), multiply_adds, [&](int64_t task, int worker) {
     output_panel(ctx, args, tasks[static_cast<size_t>(task)], ctx.worker(worker));
   });
-  combine(ctx, args);
+  sum_assignments(ctx, {.rows = args.rows, .weights = args.weights, .outputs = args.outputs, .y = args.y});
 }
 
 }  // namespace cadre::cpu

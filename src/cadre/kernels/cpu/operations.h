@@ -18,6 +18,16 @@ void copy(CpuContext& ctx, const Copy& args);
 void kv_write(CpuContext& ctx, const KvWrite& args);
 void kv_read(CpuContext& ctx, const KvRead& args);
 
+/// y[t] = or += the sum over the assignments a of row t, ascending, of weights[a] * outputs[a].
+struct SumAssignments {
+  std::span<const int32_t> rows;   ///< [A]
+  std::span<const float> weights;  ///< [A]; empty: 1 each
+  Tensor outputs;                  ///< [A, d]
+  Tensor y;
+  bool add = false;
+};
+void sum_assignments(CpuContext& ctx, const SumAssignments& args);
+
 /// Calls body(begin, end, worker) on pieces of [0, rows) of about equal size; in one piece on this thread
 /// where the whole touches so few floats that waking others would cost more.
 void for_rows(CpuContext& ctx, int64_t rows, int64_t floats_per_row,

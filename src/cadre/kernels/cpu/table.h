@@ -233,6 +233,75 @@ struct CodedValues {
   int64_t y_stride;
 };
 
+// Training (kernels/gradients.h).
+
+/// One tile of a product: c[r, j] = or += sum over i of a[i][r] b[i][j], one chain in ascending i from 0.
+struct GemmTile {
+  const float* a;  ///< [k][gemm_rows]
+  const float* b;  ///< [k][gemm_columns]
+  int64_t k;
+  float* c;
+  int64_t c_stride;
+  int64_t rows;     ///< that exist, up to gemm_rows
+  int64_t columns;  ///< up to gemm_columns
+  bool add;
+};
+
+/// Lines of k elements side by side: out[i][line], zeros for lines that are missing. Writes up to 16 floats
+/// beyond [k][tile].
+struct GemmPack {
+  const float* const* lines;  ///< [count]
+  int64_t count;              ///< up to `tile`
+  int64_t tile;
+  int64_t k;
+  float* out;
+};
+
+struct RmsNormGradRow {
+  const float* x;
+  const float* gain;
+  const float* dy;
+  float* dx;     ///< added to
+  float* dgain;  ///< added to; may be null
+  int64_t width;
+  float eps;
+};
+
+/// gate, up and hidden become d gate, d up and weight * hidden; dhidden is that of an unweighted output.
+struct SwigluGradRow {
+  float* gate;
+  float* up;
+  float* hidden;
+  const float* dhidden;
+  float weight;
+  int64_t width;
+};
+
+/// dp becomes scale * p (dp - sum p dp).
+struct SoftmaxGradRow {
+  const float* p;
+  float* dp;
+  int64_t count;
+  float scale;
+};
+
+/// Elements of kernels/gradients.h: AdamW.
+struct AdamWRange {
+  float* value;
+  float* gradient;
+  float* m;
+  float* v;
+  int64_t count;
+  float gradient_scale;
+  float learning_rate;
+  float beta1;
+  float beta2;
+  float eps;
+  float decay;
+  float correction1;
+  float correction2;
+};
+
 struct CpuTable {
   // Products along rows.
   void (*dot_rows_f32)(const DotRows&);
@@ -275,6 +344,17 @@ struct CpuTable {
   void (*coded_weights)(const CodedWeights&);
   void (*coded_values)(const CodedValues&);
 
+  // Training.
+  int64_t gemm_rows;     ///< of a tile of gemm_tile
+  int64_t gemm_columns;  ///< a multiple of 16
+  void (*gemm_tile)(const GemmTile&);
+  void (*gemm_pack)(const GemmPack&);
+  void (*rms_norm_grad_row)(const RmsNormGradRow&);
+  float (*swiglu_grad_row)(const SwigluGradRow&);  ///< the sum of hidden dhidden
+  void (*softmax_grad_row)(const SoftmaxGradRow&);
+  void (*adamw_range)(const AdamWRange&);
+  float (*square_sum)(const float* x, int64_t count);
+
   // Conversions of a row; the source needs no alignment. Null where tensor/'s decode_row is all there is.
   void (*store_bf16_row)(const float* x, void* y, int64_t width);
   void (*decode_bf16)(const void* source, float* out, int64_t elements);
@@ -292,16 +372,19 @@ struct CpuTable {
 void fill_generic_products(CpuTable& table);
 void fill_generic_packed(CpuTable& table);
 void fill_generic_rows(CpuTable& table);
+void fill_generic_gradients(CpuTable& table);
 void fill_generic_attention(CpuTable& table);
 void fill_avx2_products(CpuTable& table);
 void fill_avx2_packed(CpuTable& table);
 void fill_avxvnni_packed(CpuTable& table);
 void fill_avxvnni_attention(CpuTable& table);
 void fill_avx2_rows(CpuTable& table);
+void fill_avx2_gradients(CpuTable& table);
 void fill_avx2_decode(CpuTable& table);
 void fill_avx2_attention(CpuTable& table);
 void fill_avx512_products(CpuTable& table);
 void fill_avx512_rows(CpuTable& table);
+void fill_avx512_gradients(CpuTable& table);
 void fill_avx512_decode(CpuTable& table);
 void fill_avx512vnni_packed(CpuTable& table);
 void fill_avx512vnni_attention(CpuTable& table);

@@ -1,7 +1,25 @@
+#include "cadre/kernels/reference/gradients.h"
 #include "cadre/kernels/reference/reference.h"
 
 namespace cadre {
 namespace {
+
+class ReferenceGradients final : public GradientBackend {
+ public:
+  void gemm(const Gemm& args) override { reference::gemm(args); }
+  void add_heads(const AddHeads& args) override { reference::add_heads(args); }
+  void rms_norm_grad(const RmsNormGrad& args) override { reference::rms_norm_grad(args); }
+  void causal_attention(const CausalAttention& args) override { reference::causal_attention(args); }
+  void causal_attention_grad(const CausalAttentionGrad& args) override {
+    reference::causal_attention_grad(args);
+  }
+  void expert_ffn_training(const ExpertFfnTraining& args) override { reference::expert_ffn_training(args); }
+  void expert_ffn_grad(const ExpertFfnGrad& args) override { reference::expert_ffn_grad(args); }
+  void cross_entropy(const CrossEntropy& args) override { reference::cross_entropy(args); }
+  void embed_grad(const EmbedGrad& args) override { reference::embed_grad(args); }
+  void adamw(const AdamW& args) override { reference::adamw(args); }
+  double square_sum(std::span<const float> x) override { return reference::square_sum(x); }
+};
 
 class ReferenceBackend final : public Backend {
  public:
@@ -18,7 +36,12 @@ class ReferenceBackend final : public Backend {
   void attend(const Attend& args) override { reference::attend(args); }
   void expert_ffn(const ExpertFfn& args) override { reference::expert_ffn(args); }
 
+  GradientBackend* gradients() override { return &gradients_; }
+
   std::string description() const override { return "reference"; }
+
+ private:
+  ReferenceGradients gradients_;
 };
 
 }  // namespace

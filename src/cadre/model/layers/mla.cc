@@ -14,8 +14,9 @@ int64_t heads_at_once(const MlaConfig& c, int64_t keys) {
 }  // namespace
 
 Tensor Mla::forward(Context& ctx, const Tensor& x, const Batch& batch, LayerCache cache) const {
-  const KvStream& latent = cache[0];
   const Tensor q = queries(ctx, x, batch);
+  if (cache.empty()) return ops::matmul(ctx, attend_whole(ctx, q, x, batch), o_proj);
+  const KvStream& latent = cache[0];
   extend_cache(ctx, x, batch, latent);
   if (batch.mla_form == MlaForm::kAbsorbed)
     return ops::matmul(ctx, attend_absorbed(ctx, q, latent, batch.sequences), o_proj);
@@ -59,6 +60,24 @@ void Mla::extend_cache(Context& ctx, const Tensor& x, const Batch& batch, const 
   ops::rope_in_place(ctx, kv.slice_width(c.kv_lora_rank, c.qk_rope_head_dim), batch.cosine, batch.sine,
                      rope_interleaved);
   ops::kv_write(ctx, kv, latent, batch.sequences);
+}
+
+Tensor Mla::attend_whole(Context& ctx, const Tensor& q, const Tensor& x, const Batch& batch) const {
+  CADRE_CHECK(!c.split_kv_b, "whole sequences want kv_b_proj in one");
+  const int64_t heads = c.num_attention_heads;
+  const Tensor kv = ops::matmul(ctx, x, kv_a_proj);  // [T, kv_lora + rope]
+  const Tensor latent = ops::rms_norm(ctx, kv.slice_width(0, c.kv_lora_rank), kv_a_norm, rms_norm_eps);
+  const Tensor k_pe = kv.slice_width(c.kv_lora_rank, c.qk_rope_head_dim);
+  ops::rope_in_place(ctx, k_pe, batch.cosine, batch.sine, rope_interleaved);
+
+  const Tensor expanded = ops::matmul(ctx, latent, kv_b_proj).split_heads(heads);  // [T, H, nope + v]
+  const Tensor k = ctx.allocate(x.rows, heads, c.qk_head_dim());
+  ops::copy(ctx, expanded.slice_width(0, c.qk_nope_head_dim), k.slice_width(0, c.qk_nope_head_dim));
+  // Every head has the same rotary key: a head stride of 0.
+  const Tensor shared_pe{k_pe.data, k_pe.rows, heads, k_pe.width, k_pe.row_stride, 0};
+  ops::copy(ctx, shared_pe, k.slice_width(c.qk_nope_head_dim, c.qk_rope_head_dim));
+  const Tensor v = expanded.slice_width(c.qk_nope_head_dim, c.v_head_dim);
+  return ops::causal_attention(ctx, q, k, v, c.softmax_scale, batch.sequences).merge_heads();
 }
 
 Tensor Mla::attend_absorbed(Context& ctx, const Tensor& q, const KvStream& latent,

@@ -35,7 +35,7 @@ struct Mla {
     return {{.name = "latent", .width = c.latent_dim(), .plain = c.qk_rope_head_dim}};
   }
 
-  /// x: [T, d], normed -> [T, d]
+  /// x: [T, d], normed -> [T, d]. Without a cache the batch is whole sequences, as in training.
   Tensor forward(Context& ctx, const Tensor& x, const Batch& batch, LayerCache cache) const;
 
   /// Expanded keys and values of as many heads as fit are alive at once; a bound on memory, not on speed.
@@ -50,6 +50,8 @@ struct Mla {
   Tensor queries(Context& ctx, const Tensor& x, const Batch& batch) const;
   /// Writes the rows' [c | k_pe] to the cache.
   void extend_cache(Context& ctx, const Tensor& x, const Batch& batch, const KvStream& latent) const;
+  /// Attention among the rows of the batch, keys and values expanded per head. -> [T, H * v]
+  Tensor attend_whole(Context& ctx, const Tensor& q, const Tensor& x, const Batch& batch) const;
   /// Attention in latent space: q_h W_uk_h against c. -> [T, H * v]
   Tensor attend_absorbed(Context& ctx, const Tensor& q, const KvStream& latent,
                          std::span<const SequenceRows> sequences) const;

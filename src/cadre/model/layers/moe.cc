@@ -1,5 +1,7 @@
 #include "cadre/model/layers/moe.h"
 
+#include <algorithm>
+
 namespace cadre {
 namespace {
 
@@ -15,15 +17,29 @@ void trace_plan(TraceSink& trace, const RoutingPlan& plan) {
 Tensor Moe::forward(Context& ctx, const Tensor& x, const MoeRun& run) const {
   const Tensor router_logits = ops::matmul_f32(ctx, x, router);  // [T, E]
   RoutingPlan plan = select_experts(c, layer, router_logits, selection_bias, run.routing);
+  const RoutingPlan decided = ctx.tape == nullptr ? RoutingPlan{} : plan;
   for (const RoutingPolicy& policy : run.policies) plan = policy(std::move(plan));
   if (ctx.trace != nullptr) trace_plan(*ctx.trace, plan);
 
-  const Tensor y = run_experts(ctx, x, plan, run);  // [T, d]
+  const Tensor y = run_experts(ctx, x, decided, plan, run);  // [T, d]
   run.routing.plan = std::move(plan);
   return y;
 }
 
-Tensor Moe::run_experts(Context& ctx, const Tensor& x, const RoutingPlan& plan, const MoeRun& run) const {
+void Moe::record_routing(Context& ctx, const RoutingPlan& decided, const RoutingPlan& plan,
+                         std::span<const float> weights, const MoeRun& run) const {
+  Tape* tape = ctx.tape;
+  tape->clear_gradient(Tensor::dense(const_cast<float*>(weights.data()), 1, static_cast<int64_t>(weights.size())));
+  tape->record([this, tape, decided, plan, weights, auxiliary = run.auxiliary](Context&) {
+    const std::span<const float> dweights(tape->gradient(weights.data()), weights.size());
+    const Tensor dlogits = tape->gradient(decided.router_logits);
+    add_routing_gradient(c, decided, plan, dweights, dlogits);
+    if (auxiliary != nullptr) (*auxiliary)(decided, dlogits);
+  });
+}
+
+Tensor Moe::run_experts(Context& ctx, const Tensor& x, const RoutingPlan& decided, const RoutingPlan& plan,
+                        const MoeRun& run) const {
   ExpertAssignments& assigned = group_by_expert(plan, c.n_routed_experts, run.routing);
   std::vector<ExpertGroup>& groups = run.groups;
   groups.resize(assigned.experts.size());
@@ -39,7 +55,12 @@ Tensor Moe::run_experts(Context& ctx, const Tensor& x, const RoutingPlan& plan, 
       assigned.weights.push_back(1.0f);
     }
   }
-  return ops::expert_ffn(ctx, x, groups, assigned.rows, assigned.weights);
+  if (ctx.tape == nullptr) return ops::expert_ffn(ctx, x, groups, assigned.rows, assigned.weights);
+  const size_t count = assigned.weights.size();
+  const std::span<float> weights(ctx.arena.allocate<float>(static_cast<int64_t>(count)), count);
+  std::copy(assigned.weights.begin(), assigned.weights.end(), weights.begin());
+  record_routing(ctx, decided, plan, weights, run);
+  return ops::expert_ffn(ctx, x, groups, assigned.rows, weights);
 }
 
 }  // namespace cadre

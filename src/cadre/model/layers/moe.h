@@ -5,6 +5,7 @@
 ///
 /// The decision is a RoutingPlan, on which the run's policies act before any expert runs.
 
+#include <functional>
 #include <span>
 #include <vector>
 
@@ -13,11 +14,16 @@
 
 namespace cadre {
 
+/// Adds the gradient of auxiliary losses to that of a layer's router logits [T, E], once per backward pass.
+/// `decided` is the layer's plan before any policy.
+using AuxiliaryGradient = std::function<void(const RoutingPlan& decided, const Tensor& dlogits)>;
+
 /// What the MoE layers of one forward pass share: who changes plans, and memory that is kept for the next.
 struct MoeRun {
-  std::span<const RoutingPolicy> policies;
+  std::span<const RoutingPolicy> policies;  ///< with a tape they may take assignments away, nothing else
   RoutingWorkspace& routing;
   std::vector<ExpertGroup>& groups;
+  const AuxiliaryGradient* auxiliary = nullptr;  ///< for passes with a tape; outlives the backward pass
 };
 
 struct Moe {
@@ -33,7 +39,12 @@ struct Moe {
   Tensor forward(Context& ctx, const Tensor& x, const MoeRun& run) const;
 
  private:
-  Tensor run_experts(Context& ctx, const Tensor& x, const RoutingPlan& plan, const MoeRun& run) const;
+  /// With a tape, `decided` is the plan before the policies, for the gradient; otherwise not used.
+  Tensor run_experts(Context& ctx, const Tensor& x, const RoutingPlan& decided, const RoutingPlan& plan,
+                     const MoeRun& run) const;
+  /// Has the gradient of the assignments' weights go on to the router logits.
+  void record_routing(Context& ctx, const RoutingPlan& decided, const RoutingPlan& plan,
+                      std::span<const float> weights, const MoeRun& run) const;
 };
 
 }  // namespace cadre

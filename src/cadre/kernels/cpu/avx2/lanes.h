@@ -51,6 +51,7 @@ CADRE_INLINE Lanes mul(Lanes a, Lanes b) {
 CADRE_INLINE Lanes div(Lanes a, Lanes b) {
   return {_mm256_div_ps(a.low, b.low), _mm256_div_ps(a.high, b.high)};
 }
+CADRE_INLINE Lanes square_root(Lanes a) { return {_mm256_sqrt_ps(a.low), _mm256_sqrt_ps(a.high)}; }
 CADRE_INLINE Lanes fma(Lanes a, Lanes b, Lanes c) {
   return {_mm256_fmadd_ps(a.low, b.low, c.low), _mm256_fmadd_ps(a.high, b.high, c.high)};
 }
@@ -59,6 +60,45 @@ CADRE_INLINE Lanes max_else_second(Lanes a, Lanes b) {
 }
 CADRE_INLINE Lanes min_else_second(Lanes a, Lanes b) {
   return {_mm256_min_ps(a.low, b.low), _mm256_min_ps(a.high, b.high)};
+}
+
+/// Pairs, quads and halves of rows are brought side by side in turn.
+CADRE_INLINE void transpose_8(__m256 (&r)[8]) {
+  __m256 pairs[8], quads[8];
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; ++i) {
+    pairs[2 * i] = _mm256_unpacklo_ps(r[2 * i], r[2 * i + 1]);
+    pairs[2 * i + 1] = _mm256_unpackhi_ps(r[2 * i], r[2 * i + 1]);
+  }
+#pragma GCC unroll 2
+  for (int i = 0; i < 2; ++i) {
+    quads[4 * i] = _mm256_shuffle_ps(pairs[4 * i], pairs[4 * i + 2], 0x44);
+    quads[4 * i + 1] = _mm256_shuffle_ps(pairs[4 * i], pairs[4 * i + 2], 0xEE);
+    quads[4 * i + 2] = _mm256_shuffle_ps(pairs[4 * i + 1], pairs[4 * i + 3], 0x44);
+    quads[4 * i + 3] = _mm256_shuffle_ps(pairs[4 * i + 1], pairs[4 * i + 3], 0xEE);
+  }
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; ++i) {
+    r[i] = _mm256_permute2f128_ps(quads[i], quads[4 + i], 0x20);
+    r[4 + i] = _mm256_permute2f128_ps(quads[i], quads[4 + i], 0x31);
+  }
+}
+CADRE_INLINE void transpose(Lanes (&rows)[16]) {
+  __m256 quarters[4][8];  // low and high halves of rows 0 to 7, then of rows 8 to 15
+#pragma GCC unroll 8
+  for (int i = 0; i < 8; ++i) {
+    quarters[0][i] = rows[i].low;
+    quarters[1][i] = rows[i].high;
+    quarters[2][i] = rows[8 + i].low;
+    quarters[3][i] = rows[8 + i].high;
+  }
+#pragma GCC unroll 4
+  for (int q = 0; q < 4; ++q) transpose_8(quarters[q]);
+#pragma GCC unroll 8
+  for (int i = 0; i < 8; ++i) {
+    rows[i] = {quarters[0][i], quarters[2][i]};
+    rows[8 + i] = {quarters[1][i], quarters[3][i]};
+  }
 }
 
 CADRE_INLINE float sum(Lanes a) {
@@ -215,6 +255,8 @@ constexpr int kXTile = 2;
 constexpr int kWTile = 3;
 constexpr int kDotColumns[5] = {0, 4, 3, 2, 1};
 constexpr int kColumnRows = 2;
+constexpr int kGemmRows = 6;  // 12 sums, two registers of b, a broadcast of a
+constexpr int kGemmVectors = 1;
 constexpr int kColumnVectors = 2;
 
 }  // namespace

@@ -26,10 +26,39 @@ CADRE_INLINE Lanes add(Lanes a, Lanes b) { return {_mm512_add_ps(a.v, b.v)}; }
 CADRE_INLINE Lanes sub(Lanes a, Lanes b) { return {_mm512_sub_ps(a.v, b.v)}; }
 CADRE_INLINE Lanes mul(Lanes a, Lanes b) { return {_mm512_mul_ps(a.v, b.v)}; }
 CADRE_INLINE Lanes div(Lanes a, Lanes b) { return {_mm512_div_ps(a.v, b.v)}; }
+CADRE_INLINE Lanes square_root(Lanes a) { return {_mm512_sqrt_ps(a.v)}; }
 CADRE_INLINE Lanes fma(Lanes a, Lanes b, Lanes c) { return {_mm512_fmadd_ps(a.v, b.v, c.v)}; }
 CADRE_INLINE Lanes max_else_second(Lanes a, Lanes b) { return {_mm512_max_ps(a.v, b.v)}; }
 CADRE_INLINE Lanes min_else_second(Lanes a, Lanes b) { return {_mm512_min_ps(a.v, b.v)}; }
 
+/// Pairs of rows, then fours, are brought side by side within 128 bits; then the 128-bit quarters are moved.
+CADRE_INLINE void transpose(Lanes (&rows)[16]) {
+  __m512 pairs[16], fours[16];
+#pragma GCC unroll 8
+  for (int i = 0; i < 8; ++i) {
+    pairs[2 * i] = _mm512_unpacklo_ps(rows[2 * i].v, rows[2 * i + 1].v);
+    pairs[2 * i + 1] = _mm512_unpackhi_ps(rows[2 * i].v, rows[2 * i + 1].v);
+  }
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; ++i) {
+    fours[4 * i] = _mm512_shuffle_ps(pairs[4 * i], pairs[4 * i + 2], 0x44);
+    fours[4 * i + 1] = _mm512_shuffle_ps(pairs[4 * i], pairs[4 * i + 2], 0xEE);
+    fours[4 * i + 2] = _mm512_shuffle_ps(pairs[4 * i + 1], pairs[4 * i + 3], 0x44);
+    fours[4 * i + 3] = _mm512_shuffle_ps(pairs[4 * i + 1], pairs[4 * i + 3], 0xEE);
+  }
+  // Quarter q of fours[4 i + j] is column 4 q + j of rows 4 i to 4 i + 3.
+#pragma GCC unroll 4
+  for (int j = 0; j < 4; ++j) {
+    const __m512 even_low = _mm512_shuffle_f32x4(fours[j], fours[4 + j], 0x88);
+    const __m512 odd_low = _mm512_shuffle_f32x4(fours[j], fours[4 + j], 0xDD);
+    const __m512 even_high = _mm512_shuffle_f32x4(fours[8 + j], fours[12 + j], 0x88);
+    const __m512 odd_high = _mm512_shuffle_f32x4(fours[8 + j], fours[12 + j], 0xDD);
+    rows[j].v = _mm512_shuffle_f32x4(even_low, even_high, 0x88);
+    rows[4 + j].v = _mm512_shuffle_f32x4(odd_low, odd_high, 0x88);
+    rows[8 + j].v = _mm512_shuffle_f32x4(even_low, even_high, 0xDD);
+    rows[12 + j].v = _mm512_shuffle_f32x4(odd_low, odd_high, 0xDD);
+  }
+}
 CADRE_INLINE float sum(Lanes a) {
   const __m256 eight = _mm256_add_ps(_mm512_castps512_ps256(a.v), _mm512_extractf32x8_ps(a.v, 1));
   __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
@@ -162,6 +191,8 @@ constexpr int kXTile = 4;
 constexpr int kWTile = 6;
 constexpr int kDotColumns[5] = {0, 8, 8, 8, 6};
 constexpr int kColumnRows = 4;
+constexpr int kGemmRows = 14;  // 28 sums, two registers of b; a is broadcast from memory
+constexpr int kGemmVectors = 2;
 constexpr int kColumnVectors = 6;
 
 }  // namespace

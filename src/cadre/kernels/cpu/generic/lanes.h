@@ -54,6 +54,11 @@ CADRE_INLINE Lanes div(const Lanes& a, const Lanes& b) {
   for (int i = 0; i < 16; ++i) r.v[i] = a.v[i] / b.v[i];
   return r;
 }
+CADRE_INLINE Lanes square_root(const Lanes& a) {
+  Lanes r;
+  for (int i = 0; i < 16; ++i) r.v[i] = __builtin_sqrtf(a.v[i]);
+  return r;
+}
 /// a * b + c, rounded once.
 CADRE_INLINE Lanes fma(const Lanes& a, const Lanes& b, const Lanes& c) {
   Lanes r;
@@ -70,6 +75,16 @@ CADRE_INLINE Lanes min_else_second(const Lanes& a, const Lanes& b) {
   Lanes r;
   for (int i = 0; i < 16; ++i) r.v[i] = a.v[i] < b.v[i] ? a.v[i] : b.v[i];
   return r;
+}
+
+/// The transposed 16 x 16 matrix, in place.
+CADRE_INLINE void transpose(Lanes (&rows)[16]) {
+  for (int i = 0; i < 16; ++i)
+    for (int j = 0; j < i; ++j) {
+      const float other = rows[i].v[j];
+      rows[i].v[j] = rows[j].v[i];
+      rows[j].v[i] = other;
+    }
 }
 
 /// s[l] += s[l + 8], then + 4, + 2, + 1.
@@ -169,6 +184,8 @@ constexpr int kXTile = 2;
 constexpr int kWTile = 2;
 constexpr int kDotColumns[5] = {0, 2, 2, 1, 1};
 constexpr int kColumnRows = 2;
+constexpr int kGemmRows = 4;
+constexpr int kGemmVectors = 1;
 constexpr int kColumnVectors = 1;
 
 }  // namespace

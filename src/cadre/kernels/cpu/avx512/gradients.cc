@@ -1,0 +1,10 @@
+#include "cadre/kernels/cpu/avx512/lanes.h"
+#include "cadre/kernels/cpu/table.h"
+// The loops come last: they are written in the lanes above.
+#include "cadre/kernels/cpu/loops/gradients.h"
+
+namespace cadre {
+
+void fill_avx512_gradients(CpuTable& table) { fill_gradients(table); }
+
+}  // namespace cadre
