@@ -8,6 +8,7 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <ctime>
 
 #include "cadre/base/random.h"
 #include "cadre/bench/machine_limits.h"
@@ -30,6 +31,13 @@ Json shape() {
     "scoring_func": "sigmoid", "norm_topk_prob": true, "routed_scaling_factor": 1.0,
     "max_position_embeddings": 256, "rms_norm_eps": 1e-6, "rope_theta": 10000, "tie_word_embeddings": false
   })");
+}
+
+/// Of all threads of this process; other work on the machine does not count.
+double cpu_seconds() {
+  timespec now{};
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+  return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) * 1e-9;
 }
 
 /// Forward and backward multiply-adds of a token, times two; recomputed attention is not counted.
@@ -65,8 +73,10 @@ Status run(int threads, int steps, int64_t micro) {
   train::Balance balance(model.config(), {.sequence = 1e-4});
   const RoutingPolicy policy = balance.policy();
   std::vector<double> seconds;
+  std::vector<double> processor;
   for (int step = 0; step < steps; ++step) {
     const auto start = std::chrono::steady_clock::now();
+    const double processor_start = cpu_seconds();
     balance.begin_step(kSequences * kLength, kSequences);
     double loss = 0;
     for (int64_t first = 0; first < kSequences; first += micro) {
@@ -83,16 +93,20 @@ Status run(int threads, int steps, int64_t micro) {
     balance.update_bias(model.transformer(), 1e-3);
     const auto end = std::chrono::steady_clock::now();
     seconds.push_back(std::chrono::duration<double>(end - start).count());
-    fmt::print("step {}: loss {:.4f}, {:.3f} s, of which optimiser {:.3f} s\n", step, loss / (kSequences * kLength),
-               seconds.back(), std::chrono::duration<double>(end - middle).count());
+    processor.push_back(cpu_seconds() - processor_start);
+    fmt::print("step {}: loss {:.4f}, {:.3f} s, of which optimiser {:.3f} s, processor time {:.3f} s\n", step,
+               loss / (kSequences * kLength), seconds.back(), std::chrono::duration<double>(end - middle).count(),
+               processor.back());
     std::fflush(stdout);
   }
   std::sort(seconds.begin(), seconds.end());
   const double median = seconds[seconds.size() / 2];
+  std::sort(processor.begin(), processor.end());
   const double rate = kSequences * kLength / median;
   const double flops = rate * operations_per_token(model.config());
-  fmt::print("{}: {:.1f} M parameters, median {:.3f} s, {:.0f} tokens/s, {:.1f} GFLOP/s, activations {:.0f} MiB\n",
+  fmt::print("{}: {:.1f} M parameters, median {:.3f} s, {:.0f} tokens/s, {:.1f} GFLOP/s, processor time {:.3f} s, activations {:.0f} MiB\n",
              backend->description(), static_cast<double>(model.parameter_count()) * 1e-6, median, rate, flops * 1e-9,
+             processor[processor.size() / 2],
              static_cast<double>(pass->peak_bytes()) / 0x1p20);
   return {};
 }

@@ -102,7 +102,7 @@ TEST(GradientGolden, SequenceLossOfTheLastLayerMatchesTheReference) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, GradientGolden, ::testing::Values("train_v2lite", "train_v3"),
-                         [](const auto& info) { return std::string(info.param); });
+                         [](const auto& tested) { return std::string(tested.param); });
 
 TEST(Grads, RefusesInputWithNothingToPredict) {
   const std::filesystem::path model = shared_folder() / "golden/train_v3";

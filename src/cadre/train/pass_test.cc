@@ -74,7 +74,7 @@ TEST_P(PassGradient, MatchesFiniteDifferencesOfTheLoss) {
 }
 
 INSTANTIATE_TEST_SUITE_P(ScoreFunctions, PassGradient, ::testing::Values("sigmoid", "softmax", "sqrtsoftplus"),
-                         [](const auto& info) { return std::string(info.param); });
+                         [](const auto& tested) { return std::string(tested.param); });
 
 TEST(Pass, GradientsHaveEqualBitsWhateverTheThreadsAndInstructionSet) {
   const RandomBatch batch({30, 17, 1, 8});

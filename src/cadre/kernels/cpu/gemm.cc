@@ -1,7 +1,6 @@
 #include "cadre/kernels/cpu/gemm.h"
 
 #include <algorithm>
-#include <cstring>
 
 #include "cadre/kernels/gradients.h"
 
@@ -18,17 +17,15 @@ void pack(const CpuTable& table, const GemmSide& side, int64_t first, int64_t co
           int64_t tile, float* out) {
   for (int64_t line = 0; line < count; line += tile, out += width * tile) {
     const int64_t lines = std::min(tile, count - line);
-    if (side.along) {
-      const float* pointers[32];
-      for (int64_t i = 0; i < lines; ++i) pointers[i] = side.row(first + line + i) + k;
-      table.gemm_pack({.lines = pointers, .count = lines, .tile = tile, .k = width, .out = out});
-      continue;
-    }
-    for (int64_t i = 0; i < width; ++i) {
-      float* to = out + i * tile;
-      std::memcpy(to, side.row(k + i) + first + line, static_cast<size_t>(lines) * sizeof(float));
-      std::fill(to + lines, to + tile, 0.0f);
-    }
+    const float* rows[kGemmBlock];
+    const int64_t rows_count = side.along ? lines : width;
+    for (int64_t i = 0; i < rows_count; ++i)
+      rows[i] = side.along ? side.row(first + line + i) + k : side.row(k + i) + first + line;
+    const GemmPack args{.rows = rows, .count = lines, .tile = tile, .k = width, .out = out};
+    if (side.along)
+      table.gemm_pack_along(args);
+    else
+      table.gemm_pack_across(args);
   }
 }
 

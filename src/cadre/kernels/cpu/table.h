@@ -250,8 +250,8 @@ struct GemmTile {
 /// Lines of k elements side by side: out[i][line], zeros for lines that are missing. Writes up to 16 floats
 /// beyond [k][tile].
 struct GemmPack {
-  const float* const* lines;  ///< [count]
-  int64_t count;              ///< up to `tile`
+  const float* const* rows;  ///< along: [count], a line each; across: [k], element i of all lines each
+  int64_t count;             ///< lines, up to `tile`
   int64_t tile;
   int64_t k;
   float* out;
@@ -348,7 +348,8 @@ struct CpuTable {
   int64_t gemm_rows;     ///< of a tile of gemm_tile
   int64_t gemm_columns;  ///< a multiple of 16
   void (*gemm_tile)(const GemmTile&);
-  void (*gemm_pack)(const GemmPack&);
+  void (*gemm_pack_along)(const GemmPack&);
+  void (*gemm_pack_across)(const GemmPack&);
   void (*rms_norm_grad_row)(const RmsNormGradRow&);
   float (*swiglu_grad_row)(const SwigluGradRow&);  ///< the sum of hidden dhidden
   void (*softmax_grad_row)(const SoftmaxGradRow&);

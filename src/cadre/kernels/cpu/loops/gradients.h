@@ -12,6 +12,10 @@ void gemm_tile(const GemmTile& t) {
   for (int r = 0; r < kGemmRows; ++r)
 #pragma GCC unroll 2
     for (int v = 0; v < kGemmVectors; ++v) sums[r][v] = broadcast(0);
+  // What the sums are added to comes from L2 or further: by the end of the loop it has arrived.
+  if (t.add)
+    for (int64_t r = 0; r < t.rows; ++r)
+      for (int v = 0; v < kGemmVectors; ++v) __builtin_prefetch(t.c + r * t.c_stride + v * 16, 1);
   const float* a = t.a;
   const float* b = t.b;
   for (int64_t i = 0; i < t.k; ++i, a += kGemmRows, b += kGemmVectors * 16) {
@@ -41,7 +45,7 @@ void gemm_tile(const GemmTile& t) {
 }
 
 /// 16 lines at a time. A tile of fewer overlaps its neighbour to the right, which is written after it.
-void gemm_pack(const GemmPack& p) {
+void gemm_pack_along(const GemmPack& p) {
   for (int64_t first = 0; first < p.tile; first += 16) {
     float* out = p.out + first;
     for (int64_t k = 0; k < p.k; k += 16) {
@@ -51,7 +55,7 @@ void gemm_pack(const GemmPack& p) {
       for (int i = 0; i < 16; ++i) {
         block[i] = broadcast(0);
         if (first + i < p.count)
-          block[i] = width == 16 ? load(p.lines[first + i] + k) : load_tail(p.lines[first + i] + k, width);
+          block[i] = width == 16 ? load(p.rows[first + i] + k) : load_tail(p.rows[first + i] + k, width);
       }
       transpose(block);
 #pragma GCC unroll 16
@@ -59,6 +63,23 @@ void gemm_pack(const GemmPack& p) {
         if (i < width) store(out + (k + i) * p.tile, block[i]);
     }
   }
+}
+
+void gemm_pack_across(const GemmPack& p) {
+  float* out = p.out;
+  if (p.count == p.tile && p.tile % 16 == 0) {
+    for (int64_t k = 0; k < p.k; ++k, out += p.tile)
+      for (int64_t i = 0; i < p.tile; i += 16) store(out + i, load(p.rows[k] + i));
+    return;
+  }
+  for (int64_t k = 0; k < p.k; ++k, out += p.tile)
+    for (int64_t i = 0; i < p.tile; i += 16) {
+      const int64_t left = p.count - i;
+      if (left >= 16)
+        store(out + i, load(p.rows[k] + i));
+      else
+        store(out + i, left > 0 ? load_tail(p.rows[k] + i, left) : broadcast(0));
+    }
 }
 
 /// Calls full(i) and tail(i, rest) of for_lanes as one function of loads and stores of n lanes.
@@ -149,7 +170,8 @@ void fill_gradients(CpuTable& table) {
   table.gemm_rows = kGemmRows;
   table.gemm_columns = kGemmVectors * 16;
   table.gemm_tile = gemm_tile;
-  table.gemm_pack = gemm_pack;
+  table.gemm_pack_along = gemm_pack_along;
+  table.gemm_pack_across = gemm_pack_across;
   table.rms_norm_grad_row = rms_norm_grad_row;
   table.swiglu_grad_row = swiglu_grad_row;
   table.softmax_grad_row = softmax_grad_row;
