@@ -25,6 +25,7 @@ constexpr Command kCommands[] = {
     {"quantize", "write a model with packed weights of 2 to 8 bits", set_up_quantize},
     {"convert", "convert between a model directory and GGUF", set_up_convert},
     {"grads", "write losses and gradients for verification", set_up_grads},
+    {"data", "learn a tokenizer, and turn text into token shards", set_up_data},
     {"train", "train a model (not there yet)", set_up_planned},
     {"eval", "run benchmarks of quality (not there yet)", set_up_planned},
     {"plan", "plan memory and speed of a model (not there yet)", set_up_planned},
