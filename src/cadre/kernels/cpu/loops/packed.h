@@ -119,15 +119,11 @@ constexpr int64_t kGroupBytes = Codes::kScaleBytes + Codes::kCodeBytes;
 template <class Codes>
 CADRE_INLINE Lanes add_group(const Quad (&w)[8], Lanes scales, const int8_t* x, int32_t x_sum, float x_scale,
                              Lanes y) {
-  // Two sums of four quads each: half the latency of one chain, and integers may be added in any order.
-  Ints low = start<Codes::kOffset>(x_sum);
-  Ints high = zero_ints();
-#pragma GCC unroll 4
-  for (int u = 0; u < 4; ++u) {
-    low = dot<Codes::kOffset>(low, w[u], broadcast_quad(x + 4 * u));
-    high = dot<Codes::kOffset>(high, w[u + 4], broadcast_quad(x + 4 * u + 16));
-  }
-  return fma(to_lanes(add_ints(low, high)), mul(scales, broadcast(x_scale)), y);
+  // One chain: rows overlap in the processor, and a second sum would not leave registers for the weights.
+  Ints sum = start<Codes::kOffset>(x_sum);
+#pragma GCC unroll 8
+  for (int u = 0; u < 8; ++u) sum = dot<Codes::kOffset>(sum, w[u], broadcast_quad(x + 4 * u));
+  return fma(to_lanes(sum), mul(scales, broadcast(x_scale)), y);
 }
 
 CADRE_INLINE void store_columns(float* y, Lanes sums, int64_t cols) {
