@@ -227,14 +227,14 @@ class DevTest(unittest.TestCase):
         code, _, errors = self.dev("build", CADRE_JOBS="many")
         self.assertEqual(code, 2, errors)
 
-    def test_fuzz_preset_takes_clang(self):
-        self.dev("build", "fuzz")
+    def test_sanitizers_take_clang(self):
+        self.dev("build", "asan")
         self.assertIn(" clang libclang-rt-14-dev", " ".join(self.calls("apt-get")))
 
     def test_usage(self):
         self.assertEqual(self.dev("help")[0], 0)
         self.assertIn("usage: ./dev", self.dev("--help")[1])
-        for wrong in ([], ["fly"], ["build", "fast"], ["build", "debug", "asan"], ["test", "fuzz"], ["lint", "x"]):
+        for wrong in ([], ["fly"], ["build", "fast"], ["build", "debug", "asan"], ["test", "fast"], ["lint", "x"]):
             code, output, errors = self.dev(*wrong)
             self.assertEqual((code, output), (2, ""), (wrong, errors))
 

@@ -100,7 +100,7 @@ constexpr int kChains = 12;
 using Vector128 = float __attribute__((vector_size(16)));
 using Vector256 = float __attribute__((vector_size(32)));
 using Vector512 = float __attribute__((vector_size(64)));
-using Ints128 = int32_t __attribute__((vector_size(16)));
+using Ints128 = uint32_t __attribute__((vector_size(16)));
 
 /// A loop and the operations of one of its turns.
 struct PeakProbe {
@@ -180,7 +180,7 @@ void run_multiply_add(int64_t iterations) {
   asm volatile("" : : "r"(sums) : "memory");  // the result is wanted
 }
 
-/// The same of 32-bit integers, which portable code widens bytes to.
+/// The same of 32-bit integers, which portable code widens bytes to; unsigned, for they wrap around.
 void run_integer_multiply_add(int64_t iterations) {
   Ints128 sums[kChains] = {};
   Ints128 factor = {3, 3, 3, 3};

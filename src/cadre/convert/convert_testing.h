@@ -103,11 +103,12 @@ inline void pack_matrices(const fs::path& model, DType type) {
       if (!keeps) {
         tensor.tensor.dtype = type;
         const int64_t block = packed_block_bytes(type, shape[1]);
-        const auto scales = static_cast<size_t>(packed_codes_offset(type, shape[1], 0));
+        const auto group_bytes = static_cast<size_t>(packed_group_bytes(type));
+        const auto scales = static_cast<size_t>(packed_scale_bytes(type));
         bytes.resize(static_cast<size_t>(packed_blocks(shape[0]) * block));
         for (std::byte& byte : bytes) byte = static_cast<std::byte>(random());
         // Scales of about 2^-8, so that logits stay finite.
-        for (size_t first = 0; first < bytes.size(); first += static_cast<size_t>(block))
+        for (size_t first = 0; first < bytes.size(); first += group_bytes)
           for (size_t at = 0; at < scales; ++at)
             if (type == DType::kPackedMXFP4 || at % 2 == 1)
               bytes[first + at] =
@@ -123,7 +124,7 @@ inline void pack_matrices(const fs::path& model, DType type) {
             for (int64_t at = 0; at < scale; ++at)
               last[packed_scales_offset(type, group) + row * scale + at] = std::byte{0};
             for (int64_t column = 0; column < kPackedGroup; ++column)
-              set_packed_code(type, last + packed_codes_offset(type, shape[1], group), row, column, code);
+              set_packed_code(type, last + packed_codes_offset(type, group), row, column, code);
           }
         }
       }

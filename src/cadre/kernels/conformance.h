@@ -179,10 +179,10 @@ inline const char* name(Compute compute) {
 
 /// Random codes, and scales that are moderate, for the whole blocks of a packed matrix.
 inline void fill_packed(DType dtype, std::byte* data, int64_t rows, int64_t cols, std::mt19937_64& random) {
-  const int64_t bytes = packed_block_bytes(dtype, cols);
-  for (int64_t b = 0; b < packed_blocks(rows); ++b, data += bytes) {
+  const int64_t bytes = packed_group_bytes(dtype);
+  for (int64_t g = 0; g < packed_blocks(rows) * (cols / kPackedGroup); ++g, data += bytes) {
     for (int64_t i = 0; i < bytes; ++i) data[i] = static_cast<std::byte>(random());
-    for (int64_t i = 0; i < cols / kPackedGroup * kPackedRows; ++i) {
+    for (int64_t i = 0; i < kPackedRows; ++i) {
       if (dtype == DType::kPackedMXFP4) {
         data[i] = static_cast<std::byte>(random() % 16 < 15 ? 110 + random() % 8 : random() % 2);
         continue;

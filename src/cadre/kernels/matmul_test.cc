@@ -168,8 +168,10 @@ TEST(Matmul, PackedExtremes) {
     const DType dtype = packed_type(i);
     for (const int fill : {0x00, 0xFF, 0x77, 0x88}) {
       OwnedWeight w = random_weight(dtype, 16, 64, 3);
-      const int64_t scales = 2 * packed_scale_bytes(dtype);
-      std::fill(w.bytes.begin() + scales, w.bytes.end(), static_cast<std::byte>(fill));
+      for (int64_t group = 0; group < 2; ++group) {
+        const auto codes = w.bytes.begin() + packed_codes_offset(dtype, group);
+        std::fill(codes, codes + packed_code_bytes(dtype), static_cast<std::byte>(fill));
+      }
       for (const float value : {1.0f, -1.0f})
         for (const int64_t rows : {1, 7}) {
           std::vector<float> x(static_cast<size_t>(rows * 64), value);

@@ -283,7 +283,7 @@ void encode_block(DType type, const float* weights, int64_t rows, int64_t cols,
           codes[static_cast<size_t>(row * kPackedGroup + i)] = decltype(coding)::code(values[i] * inverse);
       });
     }
-    pack_group(type, codes.data(), block + packed_codes_offset(type, cols, group));
+    pack_group(type, codes.data(), block + packed_codes_offset(type, group));
   }
 }
 

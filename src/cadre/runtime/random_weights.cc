@@ -93,19 +93,21 @@ void fill_packed(const RandomStream& stream, const RandomTensor& tensor, uint16_
                  int64_t count, std::byte* out) {
   const DType type = tensor.spec.dtype;
   const int64_t groups = tensor.spec.shape[1] / kPackedGroup;
-  const int64_t scale_bytes = groups * packed_scale_bytes(type);
-  for (int64_t block = first; block < first + count; ++block, out += tensor.unit_bytes) {
-    if (type == DType::kPackedMXFP4)
+  const int64_t scale_bytes = packed_scale_bytes(type);
+  const int64_t group_bytes = packed_group_bytes(type);
+  for (int64_t group = first * groups; group < (first + count) * groups; ++group, out += group_bytes) {
+    if (type == DType::kPackedMXFP4) {
       std::fill(out, out + scale_bytes, static_cast<std::byte>(scale));
-    else
-      for (int64_t i = 0; i < scale_bytes / 2; ++i) {
-        const uint64_t signs = stream.bits(~static_cast<uint64_t>(block * scale_bytes + i / 64));
-        const auto signed_scale = static_cast<uint16_t>(scale | (signs >> (i % 64) & 1) << 15);
-        std::memcpy(out + 2 * i, &signed_scale, sizeof signed_scale);
+    } else {
+      const uint64_t signs = stream.bits(~static_cast<uint64_t>(group));
+      for (int64_t row = 0; row < kPackedRows; ++row) {
+        const auto signed_scale = static_cast<uint16_t>(scale | (signs >> row & 1) << 15);
+        std::memcpy(out + 2 * row, &signed_scale, sizeof signed_scale);
       }
+    }
     // A group's codes are a multiple of 128 bytes.
-    for (int64_t i = scale_bytes; i < tensor.unit_bytes; i += 8) {
-      const uint64_t bits = stream.bits(static_cast<uint64_t>((block * tensor.unit_bytes + i) / 8));
+    for (int64_t i = scale_bytes; i < group_bytes; i += 8) {
+      const uint64_t bits = stream.bits(static_cast<uint64_t>((group * group_bytes + i) / 8));
       std::memcpy(out + i, &bits, sizeof bits);
     }
   }

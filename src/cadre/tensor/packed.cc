@@ -100,7 +100,7 @@ int64_t packed_code_bytes(DType type) { return packed_codes(type).bits * kPacked
 
 int64_t packed_block_bytes(DType type, int64_t cols) {
   CADRE_CHECK(cols % kPackedGroup == 0, "{} columns in groups of {}", cols, kPackedGroup);
-  return cols / kPackedGroup * (packed_scale_bytes(type) + packed_code_bytes(type));
+  return cols / kPackedGroup * packed_group_bytes(type);
 }
 
 uint8_t packed_code(DType type, const std::byte* codes, int64_t row, int64_t column) {
@@ -181,7 +181,7 @@ void decode_packed_row(DType type, const std::byte* matrix, int64_t cols, int64_
   const int64_t within = row % kPackedRows;
   for (int64_t group = begin / kPackedGroup; group < (begin + count) / kPackedGroup; ++group) {
     const float scale = packed_scale(type, block + packed_scales_offset(type, group), within);
-    const std::byte* planes = block + packed_codes_offset(type, cols, group);
+    const std::byte* planes = block + packed_codes_offset(type, group);
     for (int64_t c = 0; c < kPackedGroup; ++c)
       *out++ = scale * static_cast<float>(codes.values[packed_code(type, planes, within, c)]);
   }

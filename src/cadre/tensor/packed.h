@@ -5,10 +5,14 @@
 /// is a code of 2 to 8 bits that stands for a small integer: w = scale * value(code).
 ///
 /// Rows lie 16 at a time, interleaved, because a kernel makes 16 outputs at once. A matrix [rows, cols], cols
-/// a multiple of 32, is ceil(rows / 16) blocks (the last filled up with zero rows), and a block of 16 rows is
+/// a multiple of 32, is ceil(rows / 16) blocks (the last filled up with zero rows), a block of 16 rows is
+/// cols / 32 groups, and a group is
 ///
-///     scales  [cols / 32][16]        f16; for mxfp4 E8M0
-///     codes   [cols / 32][planes]
+///     scales  [16]       f16; for mxfp4 E8M0
+///     codes   [planes]
+///
+/// A kernel so reads one stream of bytes from the first to the last: processors fetch that ahead on their own
+/// at the full speed of memory, where scales kept apart from codes take half as long again.
 ///
 /// Four consecutive columns of 16 rows are a quad: 64 bytes [row][column], one element to a byte. A group has
 /// eight quads. A plane holds some bits of all of a group's codes, several quads to 64 bytes:
@@ -40,6 +44,7 @@ const PackedCodes& packed_codes(DType type);
 /// Bytes of the scales and of the codes of one group of a block of rows.
 int64_t packed_scale_bytes(DType type);
 int64_t packed_code_bytes(DType type);
+inline int64_t packed_group_bytes(DType type) { return packed_scale_bytes(type) + packed_code_bytes(type); }
 
 /// Bytes of a block of 16 rows of `cols` columns: of a file's rows as a stored tensor [blocks, this].
 int64_t packed_block_bytes(DType type, int64_t cols);
@@ -58,10 +63,10 @@ void pack_group(DType type, const uint8_t* source, std::byte* codes);
 float packed_scale(DType type, const std::byte* scales, int64_t row);
 void set_packed_scale(DType type, std::byte* scales, int64_t row, float scale);
 
-/// Where a block's group lies.
-inline int64_t packed_scales_offset(DType type, int64_t group) { return group * packed_scale_bytes(type); }
-inline int64_t packed_codes_offset(DType type, int64_t cols, int64_t group) {
-  return cols / kPackedGroup * packed_scale_bytes(type) + group * packed_code_bytes(type);
+/// Where in a block the scales and the codes of a group lie.
+inline int64_t packed_scales_offset(DType type, int64_t group) { return group * packed_group_bytes(type); }
+inline int64_t packed_codes_offset(DType type, int64_t group) {
+  return packed_scales_offset(type, group) + packed_scale_bytes(type);
 }
 
 /// Decodes columns [begin, begin + count) of row `row` (of the matrix) to f32: scale * value, one rounding.

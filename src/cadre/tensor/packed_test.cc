@@ -37,7 +37,7 @@ TEST_P(PackedTest, EveryCodeHasItsOwnBits) {
 
 TEST_P(PackedTest, SizesAgree) {
   EXPECT_EQ(packed_block_bytes(type(), 96), row_bytes(type(), 96) * kPackedRows);
-  EXPECT_EQ(packed_codes_offset(type(), 96, 3), packed_block_bytes(type(), 96));
+  EXPECT_EQ(packed_codes_offset(type(), 3) - packed_scale_bytes(type()), packed_block_bytes(type(), 96));
   const PackedCodes& codes = packed_codes(type());
   EXPECT_EQ(codes.values.size(), size_t{1} << codes.bits);
   for (size_t i = type() == DType::kPackedQ8 ? 1 : 0; i < codes.values.size(); ++i)
@@ -75,7 +75,7 @@ TEST_P(PackedTest, RowsDecodeToScaleTimesValue) {
     decode_weight_row(w, r, row.data());
     for (int64_t c = 0; c < kCols; ++c) {
       const uint8_t code =
-          packed_code(type(), data.data() + r / 16 * block_bytes + packed_codes_offset(type(), kCols, c / 32),
+          packed_code(type(), data.data() + r / 16 * block_bytes + packed_codes_offset(type(), c / 32),
                       r % 16, c % 32);
       EXPECT_EQ(row[static_cast<size_t>(c)], scales[static_cast<size_t>(r * 3 + c / 32)] *
                                                  static_cast<float>(packed_codes(type()).values[code]))

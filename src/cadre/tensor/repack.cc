@@ -49,18 +49,18 @@ void pack_group(const std::byte* source, int64_t row, std::byte* scales, std::by
 
 template <typename Block>
 void pack(DType packed, std::span<const std::byte* const> rows, int64_t cols, std::byte* block) {
-  const int64_t code_bytes = packed_code_bytes(packed);
-  const int64_t scale_bytes = packed_scale_bytes(packed);
-  std::byte* codes = block + packed_codes_offset(packed, cols, 0);
-  if (rows.size() < static_cast<size_t>(kPackedRows)) {
-    std::memset(block, 0, static_cast<size_t>(codes - block));
-    std::memset(codes, std::to_integer<int>(zero_codes(packed)),
-                static_cast<size_t>(cols / kPackedGroup * code_bytes));
-  }
-  for (int64_t group = 0; group < cols / kPackedGroup; ++group)
+  for (int64_t group = 0; group < cols / kPackedGroup; ++group) {
+    std::byte* scales = block + packed_scales_offset(packed, group);
+    std::byte* codes = block + packed_codes_offset(packed, group);
+    if (rows.size() < static_cast<size_t>(kPackedRows)) {
+      std::memset(scales, 0, static_cast<size_t>(packed_scale_bytes(packed)));
+      std::memset(codes, std::to_integer<int>(zero_codes(packed)),
+                  static_cast<size_t>(packed_code_bytes(packed)));
+    }
     for (size_t row = 0; row < rows.size(); ++row)
       pack_group<Block>(rows[row] + group * static_cast<int64_t>(sizeof(Block)), static_cast<int64_t>(row),
-                        block + group * scale_bytes, codes + group * code_bytes);
+                        scales, codes);
+  }
 }
 
 /// A group of any packed type with an f16 scale, as integers.
@@ -121,7 +121,7 @@ void unpack_row(DType packed, const std::byte* matrix, int64_t cols, int64_t row
   const int64_t group_bytes = row_bytes(row_twin(packed), kPackedGroup);
   for (int64_t group = 0; group < cols / kPackedGroup; ++group, out += group_bytes) {
     const std::byte* scales = block + packed_scales_offset(packed, group);
-    const std::byte* codes = block + packed_codes_offset(packed, cols, group);
+    const std::byte* codes = block + packed_codes_offset(packed, group);
     if (packed == DType::kPackedQ4) {
       unpack_bytes<BlockQ4_0>(scales, codes, within, out);
     } else if (packed == DType::kPackedMXFP4) {

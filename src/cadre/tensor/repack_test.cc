@@ -86,9 +86,10 @@ TEST(Unpack, NarrowCodesKeepTheirValuesInQ8) {
     std::mt19937 random(3);
     Bytes matrix(static_cast<size_t>(packed_block_bytes(type, kCols)));
     for (std::byte& byte : matrix) byte = static_cast<std::byte>(random());
-    const int64_t scales = packed_codes_offset(type, kCols, 0);
     if (type != DType::kPackedMXFP4)
-      for (int64_t at = 1; at < scales; at += 2) matrix[static_cast<size_t>(at)] &= std::byte{0x3F};
+      for (int64_t group = 0; group < kCols / kPackedGroup; ++group)
+        for (int64_t at = 1; at < packed_scale_bytes(type); at += 2)
+          matrix[static_cast<size_t>(packed_scales_offset(type, group) + at)] &= std::byte{0x3F};
     std::vector<float> expected(kCols);
     std::vector<float> found(kCols);
     Bytes row(static_cast<size_t>(row_bytes(row_twin(type), kCols)));

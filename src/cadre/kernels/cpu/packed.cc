@@ -114,7 +114,6 @@ void decode_packed(const CpuTable& table, const Weight& w, int64_t r, int64_t be
   loops_of(table, w.dtype)
       .decode_row({.block = reinterpret_cast<const uint8_t*>(block),
                    .row = row % kPackedRows,
-                   .groups = w.cols / kPackedGroup,
                    .first = begin / kPackedGroup,
                    .count = count / kPackedGroup,
                    .values = lookup_values(w.dtype),

@@ -122,7 +122,6 @@ struct PackedProduct {
 struct DecodePackedRow {
   const uint8_t* block;  ///< the row's block of 16
   int64_t row;           ///< in the block
-  int64_t groups;        ///< of the whole row
   int64_t first;
   int64_t count;
   const uint8_t* values;  ///< as PackedProduct

@@ -87,7 +87,6 @@ CADRE_INLINE void transpose_quads(const uint8_t* from, int64_t from_stride, int8
 }
 
 CADRE_INLINE void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }
-constexpr int64_t kPrefetchBytes = 4096;
 // 16 registers of sums, 4 of keys or values, 1 of the other side: 8 loads for 16 dot products.
 constexpr int kCodedRows = 4;
 constexpr int kCodedVectors = 4;

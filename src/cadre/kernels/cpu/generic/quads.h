@@ -145,7 +145,6 @@ CADRE_INLINE void transpose_quads(const uint8_t* from, int64_t from_stride, int8
 }
 
 CADRE_INLINE void prefetch(const void*) {}
-constexpr int64_t kPrefetchBytes = 0;
 /// Rows and quads of a tile in attention.
 constexpr int kCodedRows = 2;
 constexpr int kCodedVectors = 1;

@@ -111,19 +111,19 @@ struct CodesQ2 {
   }
 };
 
+/// A group's scales and codes lie together.
+template <class Codes>
+constexpr int64_t kGroupBytes = Codes::kScaleBytes + Codes::kCodeBytes;
+
 /// Adds one group: sixteen weight rows, unpacked in w, with one row of x.
 template <class Codes>
 CADRE_INLINE Lanes add_group(const Quad (&w)[8], Lanes scales, const int8_t* x, int32_t x_sum, float x_scale,
                              Lanes y) {
-  // Two sums of four quads each: half the latency of one chain, and integers may be added in any order.
-  Ints low = start<Codes::kOffset>(x_sum);
-  Ints high = zero_ints();
-#pragma GCC unroll 4
-  for (int u = 0; u < 4; ++u) {
-    low = dot<Codes::kOffset>(low, w[u], broadcast_quad(x + 4 * u));
-    high = dot<Codes::kOffset>(high, w[u + 4], broadcast_quad(x + 4 * u + 16));
-  }
-  return fma(to_lanes(add_ints(low, high)), mul(scales, broadcast(x_scale)), y);
+  // One chain: rows overlap in the processor, and a second sum would not leave registers for the weights.
+  Ints sum = start<Codes::kOffset>(x_sum);
+#pragma GCC unroll 8
+  for (int u = 0; u < 8; ++u) sum = dot<Codes::kOffset>(sum, w[u], broadcast_quad(x + 4 * u));
+  return fma(to_lanes(sum), mul(scales, broadcast(x_scale)), y);
 }
 
 CADRE_INLINE void store_columns(float* y, Lanes sums, int64_t cols) {
@@ -138,8 +138,7 @@ template <class Codes, int kRows>
 void packed_few_rows(const PackedProduct& a, int64_t row) {
   const Quad values = load_values(a.values);
   for (int64_t block = 0; block * 16 < a.cols; ++block) {
-    const uint8_t* scales = a.w + block * a.block_bytes;
-    const uint8_t* codes = scales + a.groups * Codes::kScaleBytes;
+    const uint8_t* group = a.w + block * a.block_bytes;
     const int8_t* x = a.x.codes + row * 32;
     const float* x_scale = a.x.scales + row;
     const int32_t* x_sum = a.x.sums + row;
@@ -148,14 +147,12 @@ void packed_few_rows(const PackedProduct& a, int64_t row) {
     for (int r = 0; r < kRows; ++r) y[r] = broadcast(0);
     for (int64_t g = 0; g < a.groups; ++g) {
       Quad w[8];
-      Codes::quads(codes, values, w);
-      prefetch(codes + kPrefetchBytes);
-      const Lanes w_scales = Codes::scales(scales);
+      Codes::quads(group + Codes::kScaleBytes, values, w);
+      const Lanes w_scales = Codes::scales(group);
 #pragma GCC unroll 4
       for (int r = 0; r < kRows; ++r)
         y[r] = add_group<Codes>(w, w_scales, x + r * 32, x_sum[r], x_scale[r], y[r]);
-      codes += Codes::kCodeBytes;
-      scales += Codes::kScaleBytes;
+      group += kGroupBytes<Codes>;
       x += a.x.rows * 32;
       x_scale += a.x.rows;
       x_sum += a.x.rows;
@@ -185,9 +182,9 @@ CADRE_INLINE void packed_row_tile(const PackedProduct& a, int64_t row, int64_t r
     Lanes w_scales[kBlocks];
 #pragma GCC unroll 2
     for (int b = 0; b < kBlocks; ++b) {
-      const uint8_t* scales = first + b * a.block_bytes;
-      Codes::quads(scales + a.groups * Codes::kScaleBytes + g * Codes::kCodeBytes, values, w[b]);
-      w_scales[b] = Codes::scales(scales + g * Codes::kScaleBytes);
+      const uint8_t* group = first + b * a.block_bytes + g * kGroupBytes<Codes>;
+      Codes::quads(group + Codes::kScaleBytes, values, w[b]);
+      w_scales[b] = Codes::scales(group);
     }
     const int64_t at = g * a.x.rows + row;
     const int8_t* x = a.x.codes + at * 32;
@@ -258,17 +255,16 @@ void quantise_row(const QuantiseRow& a) {
 template <class Codes>
 void decode_packed_row(const DecodePackedRow& a) {
   const Quad values = load_values(a.values);
-  const uint8_t* scales = a.block + a.first * Codes::kScaleBytes;
-  const uint8_t* codes = a.block + a.groups * Codes::kScaleBytes + a.first * Codes::kCodeBytes;
+  const uint8_t* group = a.block + a.first * kGroupBytes<Codes>;
   float* out = a.out;
-  for (int64_t g = 0; g < a.count; ++g, out += 32, scales += Codes::kScaleBytes, codes += Codes::kCodeBytes) {
+  for (int64_t g = 0; g < a.count; ++g, out += 32, group += kGroupBytes<Codes>) {
     Quad w[8];
-    Codes::quads(codes, values, w);
+    Codes::quads(group + Codes::kScaleBytes, values, w);
     alignas(64) uint8_t bytes[8][64];
 #pragma GCC unroll 8
     for (int u = 0; u < 8; ++u) store_quad(bytes[u], w[u]);
     alignas(64) float row_scales[16];
-    store(row_scales, Codes::scales(scales));
+    store(row_scales, Codes::scales(group));
     const float scale = row_scales[a.row];
     for (int u = 0; u < 8; ++u)
       for (int j = 0; j < 4; ++j)
