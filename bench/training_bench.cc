@@ -11,9 +11,9 @@
 #include <ctime>
 
 #include "cadre/base/random.h"
-#include "cadre/bench/machine_limits.h"
-#include "cadre/train/optimiser.h"
 #include "cadre/train/balance.h"
+#include "cadre/train/operations.h"
+#include "cadre/train/optimiser.h"
 #include "cadre/train/pass.h"
 
 namespace cadre {
@@ -38,23 +38,6 @@ double cpu_seconds() {
   timespec now{};
   clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
   return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) * 1e-9;
-}
-
-/// Forward and backward multiply-adds of a token, times two; recomputed attention is not counted.
-double operations_per_token(const ModelConfig& config) {
-  const auto& mla = std::get<MlaConfig>(config.attention);
-  const MoeConfig& moe = *config.moe;
-  const auto d = static_cast<double>(config.hidden_size);
-  const auto heads = static_cast<double>(mla.num_attention_heads);
-  const double head_width = static_cast<double>(mla.qk_head_dim() + mla.v_head_dim);
-  const double attention =
-      d * heads * static_cast<double>(mla.qk_head_dim()) + d * static_cast<double>(mla.latent_dim()) +
-      static_cast<double>(mla.kv_lora_rank) * heads * static_cast<double>(mla.qk_nope_head_dim + mla.v_head_dim) +
-      heads * static_cast<double>(mla.v_head_dim) * d + heads * head_width * kLength / 2;
-  const double experts = 3 * d * static_cast<double>(moe.num_experts_per_tok * moe.moe_intermediate_size) +
-                         d * static_cast<double>(moe.n_routed_experts);
-  const double layers = static_cast<double>(config.num_hidden_layers) * (attention + experts);
-  return 6 * (layers + d * static_cast<double>(config.vocab_size));
 }
 
 Status run(int threads, int steps, int64_t micro) {
@@ -83,10 +66,11 @@ Status run(int threads, int steps, int64_t micro) {
       const auto begin = static_cast<size_t>(first * kLength);
       const auto count = static_cast<size_t>(micro * kLength);
       balance.begin_pass(sequences);
-      loss += pass->run({std::span(tokens).subspan(begin, count), std::span(targets).subspan(begin, count), sequences},
-                        {.scale = 1.0f / (kSequences * kLength),
-                         .policies = std::span(&policy, 1),
-                         .auxiliary = &balance.gradient()});
+      loss += pass->run(
+          {std::span(tokens).subspan(begin, count), std::span(targets).subspan(begin, count), sequences},
+          {.scale = 1.0f / (kSequences * kLength),
+           .policies = std::span(&policy, 1),
+           .auxiliary = &balance.gradient()});
     }
     const auto middle = std::chrono::steady_clock::now();
     optimiser.update(model, *backend->gradients(), 1e-3);
@@ -95,19 +79,20 @@ Status run(int threads, int steps, int64_t micro) {
     seconds.push_back(std::chrono::duration<double>(end - start).count());
     processor.push_back(cpu_seconds() - processor_start);
     fmt::print("step {}: loss {:.4f}, {:.3f} s, of which optimiser {:.3f} s, processor time {:.3f} s\n", step,
-               loss / (kSequences * kLength), seconds.back(), std::chrono::duration<double>(end - middle).count(),
-               processor.back());
+               loss / (kSequences * kLength), seconds.back(),
+               std::chrono::duration<double>(end - middle).count(), processor.back());
     std::fflush(stdout);
   }
   std::sort(seconds.begin(), seconds.end());
   const double median = seconds[seconds.size() / 2];
   std::sort(processor.begin(), processor.end());
   const double rate = kSequences * kLength / median;
-  const double flops = rate * operations_per_token(model.config());
-  fmt::print("{}: {:.1f} M parameters, median {:.3f} s, {:.0f} tokens/s, {:.1f} GFLOP/s, processor time {:.3f} s, activations {:.0f} MiB\n",
-             backend->description(), static_cast<double>(model.parameter_count()) * 1e-6, median, rate, flops * 1e-9,
-             processor[processor.size() / 2],
-             static_cast<double>(pass->peak_bytes()) / 0x1p20);
+  const double flops = rate * train::training_operations(model.config(), kLength);
+  fmt::print(
+      "{}: {:.1f} M parameters, median {:.3f} s, {:.0f} tokens/s, {:.1f} GFLOP/s, processor time {:.3f} s, "
+      "activations {:.0f} MiB\n",
+      backend->description(), static_cast<double>(model.parameter_count()) * 1e-6, median, rate, flops * 1e-9,
+      processor[processor.size() / 2], static_cast<double>(pass->peak_bytes()) / 0x1p20);
   return {};
 }
 

@@ -1,5 +1,5 @@
-// Losses and gradients against those of the published implementations in f64, through `cadre grads`. The files
-// and their tolerances are described in golden/README.md of the shared data.
+// Losses and gradients against those of the published implementations in f64, through `cadre grads`. The
+// files and their tolerances are described in golden/README.md of the shared data.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -35,13 +35,15 @@ void write_ids(const std::filesystem::path& path, const SafetensorsFile& golden)
   out << "[";
   for (int64_t b = 0; b < shape[0]; ++b) {
     out << (b > 0 ? ",[" : "[");
-    for (int64_t t = 0; t < shape[1]; ++t) out << (t > 0 ? "," : "") << ids[static_cast<size_t>(b * shape[1] + t)];
+    for (int64_t t = 0; t < shape[1]; ++t)
+      out << (t > 0 ? "," : "") << ids[static_cast<size_t>(b * shape[1] + t)];
     out << "]";
   }
   out << "]";
 }
 
-void expect_near(const std::vector<float>& ours, const std::vector<float>& reference, const std::string& name) {
+void expect_near(const std::vector<float>& ours, const std::vector<float>& reference,
+                 const std::string& name) {
   ASSERT_EQ(ours.size(), reference.size()) << name;
   double largest = 0;
   double difference = 0;
@@ -74,8 +76,8 @@ TEST_P(GradientGolden, LossesAndGradientsMatchTheReference) {
     }
   }
   EXPECT_GT(gradients, 40);
-  for (const char* name : {"loss_ce", "gradnorm_ce", "aux_batch.total", "aux_batch.per_layer", "aux_seq.total",
-                           "aux_seq.per_layer"}) {
+  for (const char* name : {"loss_ce", "gradnorm_ce", "aux_batch.total", "aux_batch.per_layer",
+                           "aux_seq.total", "aux_seq.per_layer"}) {
     const auto reference = values<double>(golden, name);  // auxiliary losses: V2 only
     const auto got = values<double>(ours, name);
     for (size_t i = 0; i < reference.size(); ++i)

@@ -26,7 +26,7 @@ constexpr Command kCommands[] = {
     {"convert", "convert between a model directory and GGUF", set_up_convert},
     {"grads", "write losses and gradients for verification", set_up_grads},
     {"data", "learn a tokenizer, and turn text into token shards", set_up_data},
-    {"train", "train a model (not there yet)", set_up_planned},
+    {"train", "train a model from a configuration", set_up_train},
     {"eval", "run benchmarks of quality (not there yet)", set_up_planned},
     {"plan", "plan memory and speed of a model (not there yet)", set_up_planned},
     {"experts", "study the experts of a model (not there yet)", set_up_planned},

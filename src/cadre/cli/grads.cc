@@ -29,8 +29,8 @@ struct Rows {
 Rows lay_out(const Sequences& sequences) {
   Rows rows;
   for (const std::vector<int32_t>& ids : sequences) {
-    rows.sequences.push_back({.first_row = static_cast<int64_t>(rows.tokens.size()),
-                              .rows = static_cast<int64_t>(ids.size())});
+    rows.sequences.push_back(
+        {.first_row = static_cast<int64_t>(rows.tokens.size()), .rows = static_cast<int64_t>(ids.size())});
     rows.tokens.insert(rows.tokens.end(), ids.begin(), ids.end());
     rows.targets.insert(rows.targets.end(), ids.begin() + 1, ids.end());
     rows.targets.push_back(-1);
@@ -126,10 +126,12 @@ Action set_up_grads(CLI::App& app) {
   flags->model.add_to(app);
   add_flag(app, "--ids", flags->ids, "JSON file: an array of token ids, or an array of such arrays")
       ->required();
-  add_flag(app, "--out", flags->out,
-           "safetensors file to write: loss_ce, grad_ce.NAME of every parameter, and those of auxiliary losses")
+  add_flag(
+      app, "--out", flags->out,
+      "safetensors file to write: loss_ce, grad_ce.NAME of every parameter, and those of auxiliary losses")
       ->required();
-  add_flag(app, "-t,--threads", flags->threads, "threads (0: one per core)")->check(CLI::Range(0, kMaxThreads));
+  add_flag(app, "-t,--threads", flags->threads, "threads (0: one per core)")
+      ->check(CLI::Range(0, kMaxThreads));
   add_flag(app, "--isa", flags->isa, "CPU code path: auto, generic, avx2 or avx512");
   return [flags] { return run(*flags); };
 }

@@ -13,8 +13,8 @@ namespace cadre {
 namespace {
 
 using conformance::backend;
-using conformance::Expected;
 using conformance::expect_conformance;
+using conformance::Expected;
 using conformance::GuardedOutput;
 using conformance::random_values;
 using conformance::random_weight;
@@ -77,8 +77,9 @@ TEST_P(GemmTest, AllFormsAgreeWithTheReference) {
 // Around the tiles of every instruction set (14 x 32, 6 x 16, 4 x 16), the block of 256 and of 168 x 512.
 INSTANTIATE_TEST_SUITE_P(Shapes, GemmTest,
                          ::testing::Values(GemmShape{1, 1, 1}, GemmShape{3, 5, 2}, GemmShape{14, 32, 16},
-                                           GemmShape{15, 33, 17}, GemmShape{13, 31, 15}, GemmShape{28, 64, 256},
-                                           GemmShape{29, 47, 257}, GemmShape{169, 40, 31}, GemmShape{7, 513, 33},
+                                           GemmShape{15, 33, 17}, GemmShape{13, 31, 15},
+                                           GemmShape{28, 64, 256}, GemmShape{29, 47, 257},
+                                           GemmShape{169, 40, 31}, GemmShape{7, 513, 33},
                                            GemmShape{170, 520, 5}, GemmShape{2, 3, 600}));
 
 TEST(Gemm, InnerDimensionOfNothingGivesZeros) {
@@ -121,8 +122,8 @@ TEST(AddHeads, SumsTheHeadsWhereTheStrideIsZero) {
   const conformance::Run run = [&](Backend& device) {
     GuardedOutput out(rows * width);
     std::fill_n(out.data(), rows * width, 1.0f);
-    device.gradients()->add_heads({.x = Tensor::dense(x.data(), rows, heads, width),
-                                   .y = {out.data(), rows, heads, width, width, 0}});
+    device.gradients()->add_heads(
+        {.x = Tensor::dense(x.data(), rows, heads, width), .y = {out.data(), rows, heads, width, width, 0}});
     return out.take();
   };
   expect_conformance(run, expected_of(run, tolerance(heads, 16)));
@@ -153,17 +154,16 @@ TEST_P(CausalAttentionTest, ForwardAndGradientsAgreeWithTheReference) {
     GuardedOutput result(out_size + q_size + k_size + v_size);
     std::fill_n(result.data(), out_size + q_size + k_size + v_size, 0.0f);
     float* dq = result.data() + out_size;
-    CausalAttentionGrad grad{
-        .forward = {.q = Tensor::dense(q.data(), rows, s.heads, s.key_width),
-                    .k = Tensor::dense(k.data(), rows, s.kv_heads, s.key_width),
-                    .v = Tensor::dense(v.data(), rows, s.kv_heads, s.value_width),
-                    .scale = 0.3f,
-                    .sequences = sequences,
-                    .out = Tensor::dense(result.data(), rows, s.heads, s.value_width)},
-        .dout = Tensor::dense(dout.data(), rows, s.heads, s.value_width),
-        .dq = Tensor::dense(dq, rows, s.heads, s.key_width),
-        .dk = Tensor::dense(dq + q_size, rows, s.kv_heads, s.key_width),
-        .dv = Tensor::dense(dq + q_size + k_size, rows, s.kv_heads, s.value_width)};
+    CausalAttentionGrad grad{.forward = {.q = Tensor::dense(q.data(), rows, s.heads, s.key_width),
+                                         .k = Tensor::dense(k.data(), rows, s.kv_heads, s.key_width),
+                                         .v = Tensor::dense(v.data(), rows, s.kv_heads, s.value_width),
+                                         .scale = 0.3f,
+                                         .sequences = sequences,
+                                         .out = Tensor::dense(result.data(), rows, s.heads, s.value_width)},
+                             .dout = Tensor::dense(dout.data(), rows, s.heads, s.value_width),
+                             .dq = Tensor::dense(dq, rows, s.heads, s.key_width),
+                             .dk = Tensor::dense(dq + q_size, rows, s.kv_heads, s.key_width),
+                             .dv = Tensor::dense(dq + q_size + k_size, rows, s.kv_heads, s.value_width)};
     device.gradients()->causal_attention(grad.forward);
     device.gradients()->causal_attention_grad(grad);
     return result.take();
@@ -172,8 +172,10 @@ TEST_P(CausalAttentionTest, ForwardAndGradientsAgreeWithTheReference) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Shapes, CausalAttentionTest,
-                         ::testing::Values(AttentionShape{{1}, 1, 1, 4, 4}, AttentionShape{{3, 1, 7}, 2, 2, 20, 12},
-                                           AttentionShape{{57}, 2, 1, 17, 33}, AttentionShape{{56, 113}, 4, 2, 16, 16}));
+                         ::testing::Values(AttentionShape{{1}, 1, 1, 4, 4},
+                                           AttentionShape{{3, 1, 7}, 2, 2, 20, 12},
+                                           AttentionShape{{57}, 2, 1, 17, 33},
+                                           AttentionShape{{56, 113}, 4, 2, 16, 16}));
 
 struct Experts {
   int64_t rows = 0, d = 0, f = 0;
@@ -255,7 +257,9 @@ TEST(ExpertFfnGrad, ForwardAndGradientsAgreeWithTheReference) {
                                            .dhidden = dhidden,
                                            .outputs = outputs});
       std::vector<float> result;
-      const auto take = [&](const Tensor& t) { result.insert(result.end(), t.data, t.data + t.rows * t.width); };
+      const auto take = [&](const Tensor& t) {
+        result.insert(result.end(), t.data, t.data + t.rows * t.width);
+      };
       take(y);
       take(dx);
       take(dweights);
@@ -331,7 +335,8 @@ TEST(AdamW, AgreesWithTheReferenceAndClearsTheGradient) {
     };
     Expected expected{run(reference()), {}};
     // The step may be large where v is nearly 0.
-    for (const float value : expected.values) expected.allowed.push_back(8 * 0x1p-23 * (1 + std::abs(double{value})));
+    for (const float value : expected.values)
+      expected.allowed.push_back(8 * 0x1p-23 * (1 + std::abs(double{value})));
     expect_conformance(run, expected);
   }
 }

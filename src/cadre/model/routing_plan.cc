@@ -152,8 +152,8 @@ ExpertAssignments& group_by_expert(const RoutingPlan& plan, int64_t n_experts, R
   return result;
 }
 
-void add_score_gradient(ScoreFunction function, std::span<const float> logits, std::span<const double> dscores,
-                        std::span<float> dlogits) {
+void add_score_gradient(ScoreFunction function, std::span<const float> logits,
+                        std::span<const double> dscores, std::span<float> dlogits) {
   const auto add = [&](size_t i, double value) {
     dlogits[i] = static_cast<float>(static_cast<double>(dlogits[i]) + value);
   };
@@ -194,7 +194,8 @@ void add_score_gradient(ScoreFunction function, std::span<const float> logits, s
 void add_routing_gradient(const MoeConfig& config, const RoutingPlan& decided, const RoutingPlan& plan,
                           std::span<const float> dweights, const Tensor& dlogits) {
   const auto n_experts = static_cast<size_t>(config.n_routed_experts);
-  std::vector<int64_t> next(n_experts + 1, 0);  // where each expert's assignments go on, as in group_by_expert
+  std::vector<int64_t> next(n_experts + 1,
+                            0);  // where each expert's assignments go on, as in group_by_expert
   for (const int32_t e : plan.experts) ++next[static_cast<size_t>(e) + 1];
   for (size_t e = 0; e < n_experts; ++e) next[e + 1] += next[e];
 
@@ -210,7 +211,8 @@ void add_routing_gradient(const MoeConfig& config, const RoutingPlan& decided, c
       score_experts(config.score_function, logits, scores);
       double sum = static_cast<double>(kWeightSumFloor);
       double mean = 0;
-      for (const int32_t e : decided.experts_of(t)) sum += static_cast<double>(scores[static_cast<size_t>(e)]);
+      for (const int32_t e : decided.experts_of(t))
+        sum += static_cast<double>(scores[static_cast<size_t>(e)]);
       for (const int32_t e : decided.experts_of(t))
         mean += dscores[static_cast<size_t>(e)] * static_cast<double>(scores[static_cast<size_t>(e)]) / sum;
       for (const int32_t e : decided.experts_of(t))

@@ -77,7 +77,7 @@ void add_routing_gradient(const MoeConfig& config, const RoutingPlan& decided, c
 
 /// dlogits[E] += the gradient of a loss with respect to one token's router logits, given that with respect to
 /// all its scores.
-void add_score_gradient(ScoreFunction function, std::span<const float> logits, std::span<const double> dscores,
-                        std::span<float> dlogits);
+void add_score_gradient(ScoreFunction function, std::span<const float> logits,
+                        std::span<const double> dscores, std::span<float> dlogits);
 
 }  // namespace cadre

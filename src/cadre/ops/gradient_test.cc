@@ -41,7 +41,8 @@ class Probe {
   using Run = std::function<Tensor(Context&)>;
 
   /// In the arena, so that it has a gradient; to be called by `run` once for each such input.
-  Tensor activation(Context& ctx, const std::vector<float>& values, int64_t rows, int64_t heads, int64_t width) {
+  Tensor activation(Context& ctx, const std::vector<float>& values, int64_t rows, int64_t heads,
+                    int64_t width) {
     const Tensor x = ctx.allocate(rows, heads, width);
     std::copy(values.begin(), values.end(), x.data);
     if (ctx.tape != nullptr) {
@@ -55,7 +56,8 @@ class Probe {
     std::vector<std::vector<float>> analytic;
     for (std::vector<float>& values : inputs_) {
       analytic.emplace_back(values.size(), 0.0f);
-      tape_.bind(values.data(), Tensor::dense(analytic.back().data(), 1, static_cast<int64_t>(values.size())));
+      tape_.bind(values.data(),
+                 Tensor::dense(analytic.back().data(), 1, static_cast<int64_t>(values.size())));
     }
     // A matrix of several rows is bound as such.
     for (const Weight& w : matrices_)
@@ -70,8 +72,10 @@ class Probe {
     for (size_t i = 0; i < inputs_.size(); ++i) {
       for (size_t j = 0; j < inputs_[i].size(); ++j) {
         const double numeric = difference(run, inputs_[i][j]);
-        // The results are f32 of magnitude 10 at most: 1e-6 / 2h in the quotient, h^2 from the third derivative.
-        EXPECT_NEAR(double{analytic[i][j]}, numeric, 4e-3 * (1 + std::abs(numeric))) << "input " << i << ", " << j;
+        // The results are f32 of magnitude 10 at most: 1e-6 / 2h in the quotient, h^2 from the third
+        // derivative.
+        EXPECT_NEAR(double{analytic[i][j]}, numeric, 4e-3 * (1 + std::abs(numeric)))
+            << "input " << i << ", " << j;
       }
     }
   }
@@ -208,7 +212,8 @@ TEST(Gradient, CausalAttention) {
     probe.expect_gradients_match([&](Context& ctx) {
       const Tensor queries = probe.activation(ctx, q, 7, 2, 3);
       const Tensor keys = probe.activation(ctx, k, 7, kv_heads, 3);
-      return ops::causal_attention(ctx, queries, keys, probe.activation(ctx, v, 7, kv_heads, 4), 0.6f, sequences);
+      return ops::causal_attention(ctx, queries, keys, probe.activation(ctx, v, 7, kv_heads, 4), 0.6f,
+                                   sequences);
     });
   }
 }

@@ -98,7 +98,8 @@ void rope_in_place(Context& ctx, const Tensor& x, std::span<const float> cosine,
   if (Tape* tape = ctx.tape; tape != nullptr)
     tape->record([=](Context& back) {
       // The transposed rotation turns the other way.
-      const std::span<float> opposite(back.arena.allocate<float>(static_cast<int64_t>(sine.size())), sine.size());
+      const std::span<float> opposite(back.arena.allocate<float>(static_cast<int64_t>(sine.size())),
+                                      sine.size());
       std::transform(sine.begin(), sine.end(), opposite.begin(), [](float s) { return -s; });
       back.backend.rope({.x = tape->gradient(x),
                          .cosine = cosine.data(),
@@ -118,15 +119,17 @@ void add_in_place(Context& ctx, const Tensor& y, const Tensor& x) {
   CADRE_CHECK(x.rows == y.rows && x.width == y.width);
   ctx.backend.add({.x = x, .y = y});
   if (Tape* tape = ctx.tape; tape != nullptr)
-    tape->record([=](Context&) { tape->device().add_heads({.x = tape->gradient(y), .y = tape->gradient(x)}); });
+    tape->record(
+        [=](Context&) { tape->device().add_heads({.x = tape->gradient(y), .y = tape->gradient(x)}); });
 }
 
 void copy(Context& ctx, const Tensor& from, const Tensor& to) {
   CADRE_CHECK(from.rows == to.rows && from.heads == to.heads && from.width == to.width);
   ctx.backend.copy({.x = from, .y = to});
   if (Tape* tape = ctx.tape; tape != nullptr)
-    tape->record(
-        to, [=](Context&) { tape->device().add_heads({.x = tape->gradient(to), .y = tape->gradient(from)}); });
+    tape->record(to, [=](Context&) {
+      tape->device().add_heads({.x = tape->gradient(to), .y = tape->gradient(from)});
+    });
 }
 
 void kv_write(Context& ctx, const Tensor& x, const KvStream& stream,
@@ -186,7 +189,8 @@ void cross_entropy(Context& ctx, const Tensor& x, const Weight& w, std::span<con
                    float scale, std::span<double> losses) {
   CADRE_CHECK(x.width == w.cols && targets.size() == losses.size());
   CADRE_CHECK(static_cast<int64_t>(targets.size()) == x.rows, "{} targets of {}", targets.size(), x.rows);
-  CADRE_DCHECK(std::all_of(targets.begin(), targets.end(), [&](int32_t id) { return id >= -1 && id < w.rows; }));
+  CADRE_DCHECK(
+      std::all_of(targets.begin(), targets.end(), [&](int32_t id) { return id >= -1 && id < w.rows; }));
   GradientBackend* device = ctx.backend.gradients();
   CADRE_CHECK(device != nullptr, "{} has no gradients", ctx.backend.description());
   for (int64_t first = 0; first < x.rows; first += kLossRows) {
@@ -198,11 +202,10 @@ void cross_entropy(Context& ctx, const Tensor& x, const Weight& w, std::span<con
       device->gemm({.a = rows, .b = values_of(w), .c = logits, .b_transposed = true, .add = false});
     else
       ctx.backend.matmul({.x = rows, .w = w, .y = logits, .compute = ctx.compute});
-    device->cross_entropy(
-        {.logits = logits,
-         .targets = targets.subspan(static_cast<size_t>(first), static_cast<size_t>(count)),
-         .scale = scale,
-         .losses = losses.data() + first});
+    device->cross_entropy({.logits = logits,
+                           .targets = targets.subspan(static_cast<size_t>(first), static_cast<size_t>(count)),
+                           .scale = scale,
+                           .losses = losses.data() + first});
     if (ctx.tape != nullptr) matmul_backward(*ctx.tape, rows, w, logits);
   }
 }
@@ -227,17 +230,18 @@ void expert_ffn_backward(Context& back, const Tape& tape, const ExpertPass& pass
     gradients.push_back({tape.gradient(expert.gate), tape.gradient(expert.up), tape.gradient(expert.down)});
     dhidden.push_back(back.allocate(group.count, expert.gate.rows));
   }
-  tape.device().expert_ffn_grad({.x = pass.x,
-                                 .groups = pass.groups,
-                                 .activations = pass.activations,
-                                 .rows = pass.rows,
-                                 .weights = pass.weights,
-                                 .dy = tape.gradient(pass.y),
-                                 .dx = tape.gradient(pass.x),
-                                 .dweights = tape.gradient(pass.weights.data()),
-                                 .gradients = gradients,
-                                 .dhidden = dhidden,
-                                 .outputs = back.allocate(static_cast<int64_t>(pass.rows.size()), pass.x.width)});
+  tape.device().expert_ffn_grad(
+      {.x = pass.x,
+       .groups = pass.groups,
+       .activations = pass.activations,
+       .rows = pass.rows,
+       .weights = pass.weights,
+       .dy = tape.gradient(pass.y),
+       .dx = tape.gradient(pass.x),
+       .dweights = tape.gradient(pass.weights.data()),
+       .gradients = gradients,
+       .dhidden = dhidden,
+       .outputs = back.allocate(static_cast<int64_t>(pass.rows.size()), pass.x.width)});
 }
 
 /// The forward pass with a tape: all that the gradient needs is kept.

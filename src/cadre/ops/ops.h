@@ -3,8 +3,9 @@
 /// for its result, and calls the back end; this is the only door to a `Backend`, which trusts its arguments.
 /// Shapes: T rows (tokens), H heads, d width.
 ///
-/// With a tape in the context, each also records its gradient; those over a paged cache (head_matmul, kv_write,
-/// kv_read, attend), and swiglu, which inference alone uses, have none and refuse a tape. Weights are then f32.
+/// With a tape in the context, each also records its gradient; those over a paged cache (head_matmul,
+/// kv_write, kv_read, attend), and swiglu, which inference alone uses, have none and refuse a tape. Weights
+/// are then f32.
 
 #include <span>
 

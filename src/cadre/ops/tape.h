@@ -5,9 +5,9 @@
 ///
 /// Gradients of activations lie in a shadow of the step's arena: that of the value at byte n of the arena is
 /// at byte n of the shadow, so views have gradients without further ado, and an operation in place has its
-/// gradient in place. Nothing that an operation needs again may be overwritten before the tape has run, so the
-/// arena is not rewound in between (see StepScope). Gradients of weights are found by the weight's address.
-/// Thread-compatible.
+/// gradient in place. Nothing that an operation needs again may be overwritten before the tape has run, so
+/// the arena is not rewound in between (see StepScope). Gradients of weights are found by the weight's
+/// address. Thread-compatible.
 
 #include <functional>
 #include <unordered_map>

@@ -10,7 +10,8 @@ namespace {
 
 /// F_i = N / (k T) c_i
 std::vector<double> frequencies(const MoeConfig& c, std::span<const int64_t> counts, int64_t tokens) {
-  const double scale = static_cast<double>(c.n_routed_experts) / static_cast<double>(c.num_experts_per_tok * tokens);
+  const double scale =
+      static_cast<double>(c.n_routed_experts) / static_cast<double>(c.num_experts_per_tok * tokens);
   std::vector<double> result;
   for (const int64_t count : counts) result.push_back(scale * static_cast<double>(count));
   return result;
@@ -58,7 +59,8 @@ void Balance::begin_step(int64_t tokens, int64_t sequences) {
   sequences_ = sequences;
   counting_ = true;
   for (LayerRouting& layer : layers_)
-    layer = {.layer = layer.layer, .counts = std::vector<int64_t>(static_cast<size_t>(config_.n_routed_experts), 0)};
+    layer = {.layer = layer.layer,
+             .counts = std::vector<int64_t>(static_cast<size_t>(config_.n_routed_experts), 0)};
 }
 
 RoutingPolicy Balance::policy() {
@@ -79,30 +81,34 @@ void Balance::add_gradient(const RoutingPlan& decided, const Tensor& dlogits) {
     CADRE_CHECK(layer.tokens == tokens_, "{} of the step's {} tokens counted", layer.tokens, tokens_);
     batch_frequency = frequencies(config_, layer.counts, tokens_);
   }
+  const double log_n = std::log(static_cast<double>(n));
   const double per_token = 1.0 / static_cast<double>(tokens_);
   std::vector<float> scores(n);
   std::vector<double> q(n);
   std::vector<double> factor(n);
   std::vector<double> dscores(n);
   for (const SequenceRows& sequence : batch_) {
-    const std::vector<double> frequency =
-        frequencies(config_, count_choices(decided, config_.n_routed_experts, sequence.first_row, sequence.rows),
-                    sequence.rows);
+    const std::vector<double> frequency = frequencies(
+        config_, count_choices(decided, config_.n_routed_experts, sequence.first_row, sequence.rows),
+        sequence.rows);
     const double per_row = 1.0 / static_cast<double>(sequence.rows * sequences_);
     for (int64_t t = sequence.first_row; t < sequence.first_row + sequence.rows; ++t) {
       const std::span<const float> logits(decided.router_logits.row(t), n);
       score_experts(config_.score_function, logits, scores);
-      const double sum = std::max(std::accumulate(scores.begin(), scores.end(), 0.0),
-                                  std::numeric_limits<double>::min());
+      const double sum =
+          std::max(std::accumulate(scores.begin(), scores.end(), 0.0), std::numeric_limits<double>::min());
       double mean = 0;  // sum_i factor_i q_i
+      double entropy = 0;
       for (size_t i = 0; i < n; ++i) {
         q[i] = static_cast<double>(scores[i]) / sum;
         layer.sequence_loss += frequency[i] * q[i] * per_row;
         layer.batch_loss += batch_frequency[i] * q[i] * per_token;
-        if (q[i] > 0) layer.entropy_sum -= q[i] * std::log(q[i]) / std::log(static_cast<double>(n));
-        factor[i] = losses_.sequence * frequency[i] * per_row + losses_.batch * batch_frequency[i] * per_token;
+        if (q[i] > 0) entropy -= q[i] * std::log(q[i]);
+        factor[i] =
+            losses_.sequence * frequency[i] * per_row + losses_.batch * batch_frequency[i] * per_token;
         mean += factor[i] * q[i];
       }
+      layer.entropy_sum += entropy / log_n;
       const std::span<float> row(dlogits.row(t), n);
       for (size_t i = 0; i < n; ++i) dscores[i] = (factor[i] - mean) / sum;
       if (losses_.sequence != 0 || losses_.batch != 0)
@@ -140,7 +146,8 @@ void Balance::update_bias(Transformer& model, double rate) const {
 double Balance::loss() const {
   double sum = 0;
   for (const LayerRouting& layer : layers_)
-    sum += losses_.sequence * layer.sequence_loss + losses_.batch * layer.batch_loss + losses_.z * layer.z_loss;
+    sum +=
+        losses_.sequence * layer.sequence_loss + losses_.batch * layer.batch_loss + losses_.z * layer.z_loss;
   return sum;
 }
 

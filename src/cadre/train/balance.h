@@ -1,7 +1,7 @@
 #pragma once
-/// Keeping experts equally busy (spec of methods: selection bias of DeepSeek-V3, arXiv:2408.15664; sequence-wise
-/// and global-batch auxiliary losses, arXiv:2412.19437 and arXiv:2501.11873; router z-loss, arXiv:2202.08906),
-/// and saying how equal they are.
+/// Keeping experts equally busy (spec of methods: selection bias of DeepSeek-V3, arXiv:2408.15664;
+/// sequence-wise and global-batch auxiliary losses, arXiv:2412.19437 and arXiv:2501.11873; router z-loss,
+/// arXiv:2202.08906), and saying how equal they are.
 ///
 /// With c_i the tokens that chose expert i among T, k chosen of N experts, s the scores and q = s / sum s:
 ///   F_i = N / (k T) c_i;   Q_i = mean_t q_ti;   L = sum_i F_i Q_i      (1 when all are equally busy)
@@ -38,10 +38,10 @@ double max_violation(std::span<const int64_t> counts);
 /// H(c / sum c) / log N
 double load_entropy(std::span<const int64_t> counts);
 
-/// Watches the routing of a step's micro-batches. A step is: begin_step; for each micro-batch begin_pass, then
-/// the forward pass with `policy()` first among its policies, and its backward pass with `gradient()`. Where
-/// the batch loss is on and there is more than one micro-batch, a round of forward passes comes first, and
-/// `stop_counting` between the two. Thread-compatible; policies refer to this.
+/// Watches the routing of a step's micro-batches. A step is: begin_step; for each micro-batch begin_pass,
+/// then the forward pass with `policy()` first among its policies, and its backward pass with `gradient()`.
+/// Where the batch loss is on and there is more than one micro-batch, a round of forward passes comes first,
+/// and `stop_counting` between the two. Thread-compatible; policies refer to this.
 class Balance {
  public:
   Balance(const ModelConfig& config, const AuxiliaryLosses& losses);
@@ -65,7 +65,9 @@ class Balance {
   double loss() const;
 
  private:
-  LayerRouting& layer_of(int layer) { return layers_[static_cast<size_t>(index_[static_cast<size_t>(layer)])]; }
+  LayerRouting& layer_of(int layer) {
+    return layers_[static_cast<size_t>(index_[static_cast<size_t>(layer)])];
+  }
   void add_gradient(const RoutingPlan& decided, const Tensor& dlogits);
 
   MoeConfig config_;

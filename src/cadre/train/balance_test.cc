@@ -133,7 +133,8 @@ TEST(Capacity, DropsTheLatestOrTheLowestScores) {
   // All five tokens want expert 0 first, with rising scores, and expert 1 + t % 3 second.
   std::vector<float> logits;
   for (int t = 0; t < 5; ++t)
-    for (int e = 0; e < 4; ++e) logits.push_back(e == 0 ? 1.0f + static_cast<float>(t) : e == 1 + t % 3 ? 0.5f : -1.0f);
+    for (int e = 0; e < 4; ++e)
+      logits.push_back(e == 0 ? 1.0f + static_cast<float>(t) : e == 1 + t % 3 ? 0.5f : -1.0f);
   const MoeConfig config = capacity_config();
   RoutingWorkspace workspace;
   const RoutingPlan plan = select_experts(config, 0, Tensor::dense(logits.data(), 5, 4), {}, workspace);
@@ -147,7 +148,7 @@ TEST(Capacity, DropsTheLatestOrTheLowestScores) {
     for (int64_t t = 0; t < 5; ++t)
       if (!cut.experts_of(t).empty() && cut.experts_of(t)[0] == 0) with_expert_0.push_back(t);
     EXPECT_EQ(with_expert_0, order == CapacityOrder::kPosition ? (std::vector<int64_t>{0, 1, 2})
-                                                              : (std::vector<int64_t>{2, 3, 4}));
+                                                               : (std::vector<int64_t>{2, 3, 4}));
     EXPECT_EQ(cut.weights_of(2)[0], plan.weights_of(2)[0]);
   }
 }
@@ -156,7 +157,8 @@ TEST(Capacity, IsDroplessAtExpertsOverChosenAndFallsWithTheFactor) {
   const MoeConfig config = capacity_config();
   std::vector<float> logits;
   const RandomStream random(1, 2);
-  for (uint64_t i = 0; i < 400; ++i) logits.push_back(static_cast<float>(random.normal(i)) + (i % 4 == 1 ? 1.5f : 0.0f));
+  for (uint64_t i = 0; i < 400; ++i)
+    logits.push_back(static_cast<float>(random.normal(i)) + (i % 4 == 1 ? 1.5f : 0.0f));
   RoutingWorkspace workspace;
   const RoutingPlan plan = select_experts(config, 0, Tensor::dense(logits.data(), 100, 4), {}, workspace);
   int64_t before = 200;

@@ -1,7 +1,7 @@
 #pragma once
-/// Token capacity (GShard, arXiv:2006.16668; order by priority: V-MoE, arXiv:2106.05974): an expert takes at most
-/// ceil(factor k T / N) of the T tokens of a micro-batch, and what overflows is dropped, so that a token goes on
-/// with fewer experts. For training only: what happens to a token depends on its neighbours.
+/// Token capacity (GShard, arXiv:2006.16668; order by priority: V-MoE, arXiv:2106.05974): an expert takes at
+/// most ceil(factor k T / N) of the T tokens of a micro-batch, and what overflows is dropped, so that a token
+/// goes on with fewer experts. For training only: what happens to a token depends on its neighbours.
 
 #include <cstdint>
 

@@ -7,12 +7,14 @@
 
 namespace cadre::train {
 
-/// momentum = beta momentum + g with g = scale gradient; direction = g + beta momentum; the gradient becomes 0.
+/// momentum = beta momentum + g with g = scale gradient; direction = g + beta momentum; the gradient becomes
+/// 0.
 void nesterov_momentum(std::span<float> gradient, float scale, float beta, float* momentum,
                        std::span<float> direction);
 
-/// x <- about U V^T for x = U S V^T: five steps X <- a X + (b A + c A^2) X, A = X X^T, from X = x / |x|_F. The
-/// coefficients bring singular values to between about 0.7 and 1.2, not to 1. A matrix of zeros stays zeros.
+/// x <- about U V^T for x = U S V^T: five steps X <- a X + (b A + c A^2) X, A = X X^T, from X = x / |x|_F.
+/// The coefficients bring singular values to between about 0.7 and 1.2, not to 1. A matrix of zeros stays
+/// zeros.
 void orthogonalise(const Tensor& x, GradientBackend& device);
 
 /// values = keep values - step direction

@@ -28,7 +28,9 @@ double gradient_norm(const TrainableModel& model, GradientBackend& device) {
 Result<Optimiser> Optimiser::create(const TrainableModel& model, const OptimiserOptions& options) {
   constexpr int64_t kAlignedFloats = 16;
   Optimiser result(options);
-  const auto room = [](int64_t count) { return (count + kAlignedFloats - 1) / kAlignedFloats * kAlignedFloats; };
+  const auto room = [](int64_t count) {
+    return (count + kAlignedFloats - 1) / kAlignedFloats * kAlignedFloats;
+  };
   int64_t floats = 0;
   for (const Parameter& parameter : model.parameters())
     floats += room(parameter.count()) * (options.muon && is_hidden_matrix(parameter) ? 1 : 2);

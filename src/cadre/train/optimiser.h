@@ -50,8 +50,8 @@ class Optimiser {
   explicit Optimiser(const OptimiserOptions& options) : options_(options) {}
   void update_adamw(const Parameter& parameter, const Slot& slot, GradientBackend& device,
                     double learning_rate, double gradient_scale) const;
-  void update_muon(const Parameter& parameter, const Slot& slot, GradientBackend& device, double learning_rate,
-                   double gradient_scale);
+  void update_muon(const Parameter& parameter, const Slot& slot, GradientBackend& device,
+                   double learning_rate, double gradient_scale);
 
   OptimiserOptions options_;
   int64_t steps_ = 0;

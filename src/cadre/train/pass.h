@@ -11,9 +11,9 @@ namespace cadre::train {
 
 /// Rows of a pass: sequences one after the other, each from position 0.
 struct PassBatch {
-  std::span<const int32_t> tokens;         ///< [T]
-  std::span<const int32_t> targets;        ///< [T]; -1: no loss
-  std::span<const SequenceRows> sequences; ///< first_row and rows
+  std::span<const int32_t> tokens;          ///< [T]
+  std::span<const int32_t> targets;         ///< [T]; -1: no loss
+  std::span<const SequenceRows> sequences;  ///< first_row and rows
 };
 
 struct PassOptions {
@@ -30,7 +30,8 @@ class Pass {
  public:
   /// For passes of at most `max_rows` rows. Errors: kUsage when the back end has no gradients, kTooLarge with
   /// the numbers when the activations do not fit the machine.
-  static Result<std::unique_ptr<Pass>> create(const TrainableModel& model, Backend& backend, int64_t max_rows);
+  static Result<std::unique_ptr<Pass>> create(const TrainableModel& model, Backend& backend,
+                                              int64_t max_rows);
 
   /// The sum of the targets' losses, in f64. Token ids must lie in the vocabulary.
   double run(const PassBatch& batch, const PassOptions& options);

@@ -73,7 +73,8 @@ TEST_P(PassGradient, MatchesFiniteDifferencesOfTheLoss) {
   EXPECT_GT(checked, 80);
 }
 
-INSTANTIATE_TEST_SUITE_P(ScoreFunctions, PassGradient, ::testing::Values("sigmoid", "softmax", "sqrtsoftplus"),
+INSTANTIATE_TEST_SUITE_P(ScoreFunctions, PassGradient,
+                         ::testing::Values("sigmoid", "softmax", "sqrtsoftplus"),
                          [](const auto& tested) { return std::string(tested.param); });
 
 TEST(Pass, GradientsHaveEqualBitsWhateverTheThreadsAndInstructionSet) {

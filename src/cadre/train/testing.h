@@ -15,7 +15,8 @@ inline Json small_shape(const std::string& score = "sigmoid") {
     "moe_intermediate_size": 20, "num_hidden_layers": 2, "num_attention_heads": 2, "q_lora_rank": 12,
     "kv_lora_rank": 16, "qk_nope_head_dim": 8, "qk_rope_head_dim": 8, "v_head_dim": 12,
     "n_routed_experts": 6, "n_shared_experts": 1, "num_experts_per_tok": 2, "first_k_dense_replace": 1,
-    "scoring_func": ")" + score + R"(", "norm_topk_prob": true, "routed_scaling_factor": 1.5,
+    "scoring_func": ")" +
+                     score + R"(", "norm_topk_prob": true, "routed_scaling_factor": 1.5,
     "max_position_embeddings": 64, "rms_norm_eps": 1e-6, "rope_theta": 10000, "tie_word_embeddings": false
   })");
 }

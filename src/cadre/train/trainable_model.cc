@@ -55,9 +55,9 @@ Status TrainableModel::lay_out(FunctionRef<void(Transformer&, WeightVisitor)> vi
     parameter.gradient.data = gradient;
     value += padded(count);
     gradient += padded(count);
-    // The selection bias is not learnt by gradient: balancing moves it.
-    if (slot.role == WeightRole::kRouter && slot.vector != nullptr) return;
-    parameters_.push_back(std::move(parameter));
+    tensors_.push_back(parameter);
+    const bool selection_bias = slot.role == WeightRole::kRouter && slot.vector != nullptr;
+    if (!selection_bias) parameters_.push_back(std::move(parameter));
   });
   if (transformer_.config.tie_word_embeddings) transformer_.head = transformer_.embedding;
   return {};
@@ -66,8 +66,9 @@ Status TrainableModel::lay_out(FunctionRef<void(Transformer&, WeightVisitor)> vi
 Result<TrainableModel> TrainableModel::copy(const Model& model) {
   const ModelConfig& config = model.config();
   if (const auto* mla = std::get_if<MlaConfig>(&config.attention); mla != nullptr && mla->split_kv_b)
-    return invalid("{}: kv_b_proj is stored as two stacks; training wants it in one, as in the original model",
-                   model.checkpoint().path().string());
+    return invalid(
+        "{}: kv_b_proj is stored as two stacks; training wants it in one, as in the original model",
+        model.checkpoint().path().string());
   TrainableModel result(config);
   CADRE_CHECK_OK(result.lay_out([&](Transformer& transformer, WeightVisitor visitor) {
     model.checkpoint().visit_weights(transformer, visitor);
@@ -89,13 +90,13 @@ Result<TrainableModel> TrainableModel::copy(const Model& model) {
   return result;
 }
 
-Result<TrainableModel> TrainableModel::initialise(const Json& json, const std::string& origin, uint64_t seed) {
+Result<TrainableModel> TrainableModel::initialise(const Json& json, const std::string& origin,
+                                                  uint64_t seed) {
   CADRE_TRY(const ModelConfig config, read_model_config(json, origin));
   CADRE_TRY(const Family* family, find_family(config.model_type, origin));
   TrainableModel result(config);
-  CADRE_CHECK_OK(result.lay_out([&](Transformer& transformer, WeightVisitor visitor) {
-    family->visit_weights(transformer, visitor);
-  }));
+  CADRE_CHECK_OK(result.lay_out(
+      [&](Transformer& transformer, WeightVisitor visitor) { family->visit_weights(transformer, visitor); }));
   constexpr double kDeviation = 0.02;
   const double residual =
       kDeviation / std::sqrt(2.0 * static_cast<double>(result.config().num_hidden_layers));

@@ -43,6 +43,9 @@ class TrainableModel {
   const ModelConfig& config() const { return transformer_.config; }
   /// In the order of the family's visitor.
   std::span<const Parameter> parameters() const { return parameters_; }
+  /// The same with what is no parameter, the selection bias, which balancing moves: all that a checkpoint
+  /// has.
+  std::span<const Parameter> tensors() const { return tensors_; }
   int64_t parameter_count() const;
 
   void bind(Tape& tape) const;
@@ -56,6 +59,7 @@ class TrainableModel {
   Transformer transformer_;
   AnonymousMemory values_;
   AnonymousMemory gradients_;
+  std::vector<Parameter> tensors_;
   std::vector<Parameter> parameters_;
 };
 

@@ -28,7 +28,8 @@ Tensor probabilities(const CpuTable& table, const Tensor& q, const Tensor& k, in
     const int64_t seen = first + i + 1;
     float maximum = -std::numeric_limits<float>::infinity();
     float sum = 0;
-    table.softmax_block({.scores = p.row(i), .count = seen, .scale = scale, .maximum = &maximum, .sum = &sum});
+    table.softmax_block(
+        {.scores = p.row(i), .count = seen, .scale = scale, .maximum = &maximum, .sum = &sum});
     table.divide_row(p.row(i), sum, p.row(i), seen);
     std::fill(p.row(i) + seen, p.row(i) + keys, 0.0f);
   }
@@ -62,7 +63,8 @@ void causal_attention(CpuContext& ctx, const CausalAttention& args) {
         const Tensor p =
             probabilities(ctx.table, q, k, first, rows, args.scale, worker.probabilities, worker);
         gemm_alone(ctx.table,
-                   product(along_rows(p), across_rows(v), p.width, out.slice_rows(first, rows), false), worker);
+                   product(along_rows(p), across_rows(v), p.width, out.slice_rows(first, rows), false),
+                   worker);
       }
     }
   });

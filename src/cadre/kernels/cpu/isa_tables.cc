@@ -18,8 +18,8 @@ using Fill = void (*)(CpuTable&);
 constexpr Fill kGenericFills[] = {fill_generic_products, fill_generic_packed, fill_generic_attention,
                                   fill_generic_rows, fill_generic_gradients};
 #if defined(__x86_64__)
-constexpr Fill kAvx2Fills[] = {fill_avx2_products, fill_avx2_packed, fill_avx2_attention, fill_avx2_rows,
-                               fill_avx2_decode, fill_avx2_gradients};
+constexpr Fill kAvx2Fills[] = {fill_avx2_products, fill_avx2_packed, fill_avx2_attention,
+                               fill_avx2_rows,     fill_avx2_decode, fill_avx2_gradients};
 constexpr Fill kAvxVnniFills[] = {fill_avxvnni_packed, fill_avxvnni_attention};
 constexpr Fill kAvx512Fills[] = {fill_avx512_products, fill_avx512_rows, fill_avx512_decode,
                                  fill_avx512_gradients};

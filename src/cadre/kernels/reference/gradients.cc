@@ -222,9 +222,9 @@ void adamw(const AdamW& args) {
     const double lr = args.learning_rate;
     args.m[i] = static_cast<float>(m);
     args.v[i] = static_cast<float>(v);
-    args.value[i] = static_cast<float>(
-        double{args.value[i]} * (1 - lr * double{args.decay}) -
-        lr * (m / double{args.correction1}) / (std::sqrt(v / double{args.correction2}) + double{args.eps}));
+    args.value[i] = static_cast<float>(double{args.value[i]} * (1 - lr * double{args.decay}) -
+                                       lr * (m / double{args.correction1}) /
+                                           (std::sqrt(v / double{args.correction2}) + double{args.eps}));
     args.gradient[i] = 0;
   }
 }

@@ -9,9 +9,9 @@ Tensor Gqa::forward(Context& ctx, const Tensor& x, const Batch& batch, LayerCach
   ops::rope_in_place(ctx, q, batch.cosine, batch.sine, rope_interleaved);
   ops::rope_in_place(ctx, k.split_heads(c.num_key_value_heads), batch.cosine, batch.sine, rope_interleaved);
   if (cache.empty()) {
-    const Tensor o = ops::causal_attention(ctx, q, k.split_heads(c.num_key_value_heads),
-                                           v.split_heads(c.num_key_value_heads), c.softmax_scale,
-                                           batch.sequences);
+    const Tensor o =
+        ops::causal_attention(ctx, q, k.split_heads(c.num_key_value_heads),
+                              v.split_heads(c.num_key_value_heads), c.softmax_scale, batch.sequences);
     return ops::matmul(ctx, o.merge_heads(), o_proj);
   }
   const KvStream& keys = cache[0];

@@ -29,7 +29,8 @@ Tensor Moe::forward(Context& ctx, const Tensor& x, const MoeRun& run) const {
 void Moe::record_routing(Context& ctx, const RoutingPlan& decided, const RoutingPlan& plan,
                          std::span<const float> weights, const MoeRun& run) const {
   Tape* tape = ctx.tape;
-  tape->clear_gradient(Tensor::dense(const_cast<float*>(weights.data()), 1, static_cast<int64_t>(weights.size())));
+  tape->clear_gradient(
+      Tensor::dense(const_cast<float*>(weights.data()), 1, static_cast<int64_t>(weights.size())));
   tape->record([this, tape, decided, plan, weights, auxiliary = run.auxiliary](Context&) {
     const std::span<const float> dweights(tape->gradient(weights.data()), weights.size());
     const Tensor dlogits = tape->gradient(decided.router_logits);

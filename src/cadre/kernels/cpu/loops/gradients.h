@@ -86,7 +86,11 @@ void gemm_pack_across(const GemmPack& p) {
 template <class Body>
 CADRE_INLINE void for_groups(int64_t width, Body body) {
   for_lanes(
-      width, [&](int64_t i) { body(i, [](const float* p) { return load(p); }, [](float* p, Lanes a) { store(p, a); }); },
+      width,
+      [&](int64_t i) {
+        body(
+            i, [](const float* p) { return load(p); }, [](float* p, Lanes a) { store(p, a); });
+      },
       [&](int64_t i, int64_t rest) {
         body(
             i, [&](const float* p) { return load_tail(p, rest); },
@@ -133,7 +137,8 @@ float swiglu_grad_row(const SwigluGradRow& a) {
 
 void softmax_grad_row(const SoftmaxGradRow& a) {
   Lanes products = broadcast(0);
-  for_groups(a.count, [&](int64_t i, auto get, auto) { products = fma(get(a.p + i), get(a.dp + i), products); });
+  for_groups(a.count,
+             [&](int64_t i, auto get, auto) { products = fma(get(a.p + i), get(a.dp + i), products); });
   const Lanes mean = broadcast(sum(products)), scale = broadcast(a.scale);
   for_groups(a.count, [&](int64_t i, auto get, auto put) {
     put(a.dp + i, mul(mul(get(a.p + i), sub(get(a.dp + i), mean)), scale));

@@ -1,0 +1,58 @@
+#pragma once
+/// What `cadre train` is told: one JSON file, every field validated, unknown ones refused. docs/training.md
+/// lists them.
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "cadre/base/json.h"
+#include "cadre/train/balance.h"
+#include "cadre/train/capacity.h"
+#include "cadre/train/optimiser.h"
+
+namespace cadre::train {
+
+/// A folder of token shards and its share of the rows.
+struct DataPart {
+  std::filesystem::path path;
+  double weight = 1;
+};
+
+struct TrainConfig {
+  /// Either an architecture (a config.json) to be learnt from nothing, or a model folder to go on from.
+  Json architecture;
+  std::filesystem::path start_from;
+  std::filesystem::path tokenizer;  ///< folder whose tokenizer goes with every checkpoint
+  std::vector<DataPart> data;
+  std::filesystem::path out;
+  uint64_t seed = 0;
+
+  int64_t steps = 0;
+  int64_t sequences = 0;        ///< rows of a step
+  int64_t length = 0;           ///< tokens of a row
+  int64_t micro_sequences = 0;  ///< rows of a pass
+
+  OptimiserOptions optimiser;
+  double learning_rate = 0;
+  double warmup = 0.05;  ///< share of the steps
+  double decay = 0.2;
+  double clip = 1;  ///< largest norm of the gradient; 0: no limit
+
+  double bias_rate = 1e-3;  ///< falls to 0 over the last tenth of the steps
+  AuxiliaryLosses losses;
+  CapacityOptions capacity;
+
+  int64_t validate_every = 0;  ///< steps; 0: never
+  int64_t validate_batches = 0;
+  int64_t checkpoint_every = 0;
+  int64_t checkpoint_keep = 2;
+};
+
+/// Paths in the file are relative to its folder. Errors: kInvalid naming file and field; kNotFound, kIo.
+Result<TrainConfig> read_train_config(const std::filesystem::path& path);
+Result<TrainConfig> parse_train_config(const Json& document, const std::string& origin,
+                                       const std::filesystem::path& folder);
+
+}  // namespace cadre::train

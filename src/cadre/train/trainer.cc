@@ -1,0 +1,289 @@
+#include "cadre/train/trainer.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <limits>
+#include <system_error>
+
+#include "cadre/base/interrupt.h"
+
+namespace cadre::train {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// The architecture that checkpoints have: what the model's file says, in f32.
+Result<Json> architecture_of(const TrainConfig& config) {
+  Json architecture = config.architecture;
+  if (!config.start_from.empty()) {
+    CADRE_TRY(architecture, read_checkpoint_config(config.start_from));
+    architecture.erase("quantization_config");
+  }
+  if (architecture.is_object()) architecture["torch_dtype"] = "float32";
+  return architecture;
+}
+
+Result<TrainableModel> make_model(const TrainConfig& config, const Json& architecture) {
+  if (config.start_from.empty()) return TrainableModel::initialise(architecture, "model", config.seed);
+  CADRE_TRY(const Model source, Model::load(config.start_from));
+  return TrainableModel::copy(source);
+}
+
+/// Listens for the first layer whose output is not finite.
+class NotFinite : public TraceSink {
+ public:
+  void record(std::string_view name, int layer, const Tensor& value) override {
+    if (!place_.empty() || (name != "embed" && name != "hidden" && name != "final_norm")) return;
+    for (int64_t t = 0; t < value.rows; ++t)
+      for (int64_t i = 0; i < value.width; ++i)
+        if (!std::isfinite(value.row(t)[i])) {
+          place_ = name == "hidden"  ? fmt::format("the output of layer {}", layer)
+                   : name == "embed" ? std::string("the embedding")
+                                     : std::string("the last norm");
+          return;
+        }
+  }
+  void record_routing(int, std::span<const int32_t>, std::span<const int32_t>,
+                      std::span<const float>) override {}
+  const std::string& place() const { return place_; }
+
+ private:
+  std::string place_;
+};
+
+Json routing_json(const RoutingMetrics& routing) {
+  return Json{{"max_vio", routing.max_violation},
+              {"max_vio_worst", routing.max_violation_worst},
+              {"max_vio_global", routing.max_violation_global},
+              {"load_entropy", routing.load_entropy},
+              {"gate_entropy", routing.gate_entropy},
+              {"dead_experts", routing.dead_experts},
+              {"drop_rate", routing.drop_rate},
+              {"bias_range", routing.bias_range}};
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Trainer>> Trainer::create(TrainConfig config, Backend& backend, bool resume) {
+  if (!checkpoints(config.out).empty() && !resume)
+    return fail(ErrorKind::kUsage,
+                "{}: there are checkpoints of a run already; --resume goes on from the last",
+                config.out.string());
+  CADRE_TRY(Json architecture, architecture_of(config));
+  CADRE_TRY(TrainableModel model, make_model(config, architecture));
+  CADRE_TRY(Optimiser optimiser, Optimiser::create(model, config.optimiser));
+  auto trainer = std::unique_ptr<Trainer>(
+      new Trainer(std::move(config), backend, std::move(model), std::move(optimiser)));
+  trainer->architecture_ = std::move(architecture);
+  CADRE_CHECK_OK(trainer->open_data());
+  CADRE_CHECK_OK(trainer->begin(resume));
+  return trainer;
+}
+
+Trainer::Trainer(TrainConfig config, Backend& backend, TrainableModel model, Optimiser optimiser)
+    : config_(std::move(config)),
+      backend_(&backend),
+      model_(std::move(model)),
+      optimiser_(std::move(optimiser)),
+      balance_(model_.config(), config_.losses) {
+  const auto share = [&](double part) {
+    return static_cast<int64_t>(std::llround(part * static_cast<double>(config_.steps)));
+  };
+  schedule_ = {.steps = config_.steps, .warmup = share(config_.warmup), .decay = share(config_.decay)};
+  policies_.push_back(balance_.policy());
+  if (config_.capacity.factor > 0 && model_.config().moe)
+    policies_.push_back(capacity_policy(*model_.config().moe, config_.capacity, assigned_, dropped_));
+}
+
+Status Trainer::open_data() {
+  const int64_t vocabulary = model_.config().vocab_size;
+  if (config_.length > model_.config().max_position_embeddings)
+    return invalid("field 'batch.length': {} tokens, the model's context is {} (max_position_embeddings)",
+                   config_.length, model_.config().max_position_embeddings);
+  std::vector<MixturePart> parts;
+  for (const DataPart& part : config_.data) {
+    CADRE_TRY(TokenSet set, TokenSet::open(part.path, Split::kTrain));
+    CADRE_CHECK_OK(set.check_vocabulary(vocabulary));
+    if (!config_.tokenizer.empty()) CADRE_CHECK_OK(set.check_tokenizer(config_.tokenizer));
+    sets_.push_back(std::make_unique<TokenSet>(std::move(set)));
+    parts.push_back({sets_.back().get(), part.weight});
+  }
+  const BatchShape shape{.rows = config_.sequences, .length = config_.length};
+  CADRE_TRY(batches_, TrainingBatches::create(parts, shape, config_.seed));
+  if (config_.validate_every > 0) {
+    CADRE_TRY(TokenSet set, TokenSet::open(config_.data[0].path, Split::kHeldOut));
+    held_out_set_ = std::make_unique<TokenSet>(std::move(set));
+    CADRE_TRY(held_out_, HeldOutBatches::create(*held_out_set_,
+                                                {.rows = config_.micro_sequences, .length = config_.length}));
+  }
+  CADRE_TRY(pass_, Pass::create(model_, *backend_, config_.micro_sequences * config_.length));
+  return {};
+}
+
+Status Trainer::begin(bool resume) {
+  std::error_code error;
+  fs::create_directories(config_.out, error);
+  if (error) return fail(ErrorKind::kIo, "{}: cannot create: {}", config_.out.string(), error.message());
+  const std::vector<CheckpointFolder> found = checkpoints(config_.out);
+  if (resume && !found.empty()) {
+    CADRE_TRY(state_, read_checkpoint(found.back().path, model_, optimiser_, identity()));
+    if (state_.step > config_.steps)
+      return invalid("{}: {} steps are done, the configuration asks for {}", found.back().path.string(),
+                     state_.step, config_.steps);
+  }
+  CADRE_TRY(log_, GrowingFile::open(config_.out / "log.jsonl", static_cast<uint64_t>(state_.log_bytes)));
+  return {};
+}
+
+RunIdentity Trainer::identity() const {
+  return {.architecture = architecture_,
+          .seed = config_.seed,
+          .sequences = config_.sequences,
+          .length = config_.length,
+          .micro_sequences = config_.micro_sequences};
+}
+
+double Trainer::accumulate(std::span<MicroBatch> micro_batches, double scale) {
+  // The batch loss is of the whole step's counts, so they come first where there is more than one pass.
+  if (config_.losses.batch > 0 && micro_batches.size() > 1) {
+    for (const MicroBatch& micro : micro_batches)
+      pass_->run(micro.batch(), {.gradient = false, .policies = policies_});
+    balance_.stop_counting();
+    assigned_ = dropped_ = 0;
+  }
+  double loss = 0;
+  for (const MicroBatch& micro : micro_batches) {
+    balance_.begin_pass(micro.sequences);
+    loss += pass_->run(
+        micro.batch(),
+        {.scale = static_cast<float>(scale), .policies = policies_, .auxiliary = &balance_.gradient()});
+  }
+  return loss;
+}
+
+Status Trainer::check_finite(double loss, double norm, std::span<MicroBatch> micro_batches) {
+  if (std::isfinite(loss) && std::isfinite(norm)) return {};
+  const std::string where = fmt::format("step {}: {} is not a number", state_.step + 1,
+                                        std::isfinite(loss) ? "the gradient" : "the loss");
+  const std::vector<CheckpointFolder> found = checkpoints(config_.out);
+  const std::string kept = found.empty() ? std::string("no checkpoint has been written yet")
+                                         : fmt::format("the last good one is {}", found.back().path.string());
+  NotFinite finder;
+  for (const MicroBatch& micro : micro_batches)
+    pass_->run(micro.batch(), {.gradient = false, .trace = &finder});
+  if (!finder.place().empty()) return invalid("{}; first in {}; {}", where, finder.place(), kept);
+  for (const Parameter& parameter : model_.parameters())
+    for (const float g : parameter.gradients())
+      if (!std::isfinite(g)) return invalid("{}; that of {} is not; {}", where, parameter.name, kept);
+  return invalid("{}, though all layers' outputs are; {}", where, kept);
+}
+
+Result<StepReport> Trainer::step() {
+  const auto start = std::chrono::steady_clock::now();
+  batches_->read(state_.step, token_batch_);
+  std::vector<MicroBatch> micro_batches;
+  int64_t tokens = 0, sequences = 0, targets = 0;
+  for (int64_t first = 0; first < config_.sequences; first += config_.micro_sequences) {
+    MicroBatch micro = micro_batch(token_batch_, first, config_.micro_sequences);
+    if (micro.targets_count == 0) continue;
+    tokens += static_cast<int64_t>(micro.tokens.size());
+    sequences += static_cast<int64_t>(micro.sequences.size());
+    targets += micro.targets_count;
+    micro_batches.push_back(std::move(micro));
+  }
+  balance_.begin_step(tokens, sequences);
+  assigned_ = dropped_ = 0;
+  const double per_target = 1.0 / static_cast<double>(std::max<int64_t>(1, targets));
+  const double loss = accumulate(micro_batches, per_target) * per_target;
+
+  const double norm = gradient_norm(model_, *backend_->gradients());
+  CADRE_CHECK_OK(check_finite(loss, norm, micro_batches));
+  const double clip = config_.clip > 0 && norm > config_.clip ? config_.clip / norm : 1;
+  const double learning_rate = config_.learning_rate * schedule_.factor(state_.step);
+  optimiser_.update(model_, *backend_->gradients(), learning_rate, clip);
+  // Over the last tenth the biases come to rest.
+  const Schedule bias_schedule{.steps = config_.steps, .decay = config_.steps / 10};
+  balance_.update_bias(model_.transformer(), config_.bias_rate * bias_schedule.factor(state_.step));
+
+  ++state_.step;
+  state_.tokens += tokens;
+  const double dropped_share =
+      assigned_ == 0 ? 0 : static_cast<double>(dropped_) / static_cast<double>(assigned_);
+  StepReport report{.step = state_.step,
+                    .loss = loss,
+                    .auxiliary = balance_.loss(),
+                    .gradient_norm = norm,
+                    .learning_rate = learning_rate,
+                    .tokens = tokens,
+                    .total_tokens = state_.tokens,
+                    .routing = state_.routing.add(balance_, model_.transformer(), dropped_share)};
+  report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  return report;
+}
+
+double Trainer::held_out_loss() {
+  double loss = 0;
+  int64_t targets = 0;
+  const int64_t count = std::min(config_.validate_batches, held_out_->batches());
+  for (int64_t i = 0; i < count; ++i) {
+    held_out_->read(i, token_batch_);
+    const MicroBatch micro = micro_batch(token_batch_, 0, config_.micro_sequences);
+    if (micro.targets_count == 0) continue;
+    loss += pass_->run(micro.batch(), {.gradient = false});
+    targets += micro.targets_count;
+  }
+  return loss / static_cast<double>(std::max<int64_t>(1, targets));
+}
+
+Status Trainer::log(const StepReport& report) {
+  Json line{{"step", report.step},
+            {"loss", report.loss},
+            {"auxiliary", report.auxiliary},
+            {"gradient_norm", report.gradient_norm},
+            {"learning_rate", report.learning_rate},
+            {"tokens", report.total_tokens},
+            {"seconds", report.seconds}};
+  if (model_.config().moe) line["routing"] = routing_json(report.routing);
+  if (report.held_out_loss) line["held_out_loss"] = *report.held_out_loss;
+  const std::string text = dump_json(line) + "\n";
+  state_.log_bytes += static_cast<int64_t>(text.size());
+  return log_->write(std::as_bytes(std::span(text)));
+}
+
+Status Trainer::checkpoint(TrainListener& listener) {
+  const std::vector<CheckpointFolder> found = checkpoints(config_.out);
+  if (!found.empty() && found.back().step == state_.step) return {};
+  CADRE_CHECK_OK(log_->flush());
+  CADRE_CHECK_OK(write_checkpoint(config_.out, model_, optimiser_, identity(), state_, config_.tokenizer));
+  CADRE_CHECK_OK(remove_old_checkpoints(config_.out, config_.checkpoint_keep, state_.best_step));
+  listener.on_checkpoint(checkpoints(config_.out).back().path);
+  return {};
+}
+
+Status Trainer::run(TrainListener& listener) {
+  const auto due = [&](int64_t every) { return every > 0 && state_.step % every == 0; };
+  while (state_.step < config_.steps) {
+    CADRE_TRY(StepReport report, step());
+    bool best = false;
+    if (due(config_.validate_every)) {
+      report.held_out_loss = held_out_loss();
+      best = !state_.best_loss || *report.held_out_loss < *state_.best_loss;
+    }
+    if (best) {
+      state_.best_loss = report.held_out_loss;
+      state_.best_step = state_.step;
+    }
+    CADRE_CHECK_OK(log(report));
+    listener.on_step(report);
+    if (best || due(config_.checkpoint_every)) CADRE_CHECK_OK(checkpoint(listener));
+    if (interrupted()) {
+      CADRE_CHECK_OK(checkpoint(listener));
+      return fail(ErrorKind::kInterrupt, "interrupted after step {}; --resume goes on from there",
+                  state_.step);
+    }
+  }
+  return checkpoint(listener);
+}
+
+}  // namespace cadre::train
