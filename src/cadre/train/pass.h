@@ -2,6 +2,7 @@
 /// One pass of whole sequences through a trainable model: loss, and gradients added to the parameters'.
 
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 

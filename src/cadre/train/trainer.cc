@@ -173,9 +173,13 @@ Status Trainer::check_finite(double loss, double norm, std::span<MicroBatch> mic
   for (const MicroBatch& micro : micro_batches)
     pass_->run(micro.batch(), {.gradient = false, .trace = &finder});
   if (!finder.place().empty()) return invalid("{}; first in {}; {}", where, finder.place(), kept);
-  for (const Parameter& parameter : model_.parameters())
-    for (const float g : parameter.gradients())
-      if (!std::isfinite(g)) return invalid("{}; that of {} is not; {}", where, parameter.name, kept);
+  // Gradients run from the last layer to the first, so the last parameter shows where it began.
+  for (size_t i = model_.parameters().size(); i-- > 0;) {
+    const Parameter& parameter = model_.parameters()[i];
+    const auto finite = [](float g) { return std::isfinite(g); };
+    if (!std::ranges::all_of(parameter.gradients(), finite))
+      return invalid("{}; first in that of {}; {}", where, parameter.name, kept);
+  }
   return invalid("{}, though all layers' outputs are; {}", where, kept);
 }
 

@@ -1,6 +1,9 @@
 #include "cadre/train/trainer.h"
 
+#include <algorithm>
+#include <cmath>
 #include <csignal>
+#include <limits>
 
 #include "cadre/base/interrupt.h"
 #include "cadre/data/prepare.h"
@@ -157,6 +160,22 @@ TEST_F(TrainerTest, RefusesAnotherRunsCheckpoint) {
 }
 
 TEST_F(TrainerTest, ALossThatIsNoNumberStopsTheRunAndNamesTheLayer) {
+  Json json = document("poisoned");
+  json["checkpoint"] = Json{{"every", 1}, {"keep", 1}};
+  Watch watch;
+  const auto trainer = open(json);
+  for (const Parameter& parameter : trainer->model().parameters())
+    if (parameter.name == "model.layers.1.self_attn.o_proj.weight")
+      parameter.value.data[0] = std::numeric_limits<float>::quiet_NaN();
+  const Status status = trainer->run(watch);
+  ASSERT_FALSE(status.has_value());
+  EXPECT_EQ(
+      status.error().message,
+      "step 1: the loss is not a number; first in the output of layer 1; no checkpoint has been written yet");
+  EXPECT_TRUE(watch.reports.empty());
+}
+
+TEST_F(TrainerTest, ARunThatDivergesStopsWithItsLastCheckpoint) {
   Json json = document("diverges", 60);
   json["optimiser"] = Json{{"type", "adamw"}, {"learning_rate", 10}, {"clip", 0}, {"weight_decay", 10}};
   json["checkpoint"] = Json{{"every", 1}, {"keep", 1}};

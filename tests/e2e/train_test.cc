@@ -1,0 +1,87 @@
+// `cadre train` as a user runs it: from text to a model that answers, an interrupted run that goes on, and
+// what is refused.
+#include <gtest/gtest.h>
+
+#include <fstream>
+
+#include "program.h"
+
+namespace cadre {
+namespace {
+
+using testing::run_cadre;
+using testing::ScratchFolder;
+using testing::slurp;
+
+class Train : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    std::ofstream text(scratch_ / "text.jsonl");
+    for (int i = 0; i < 120; ++i)
+      text << R"({"text": "The )" << (i % 3 == 0 ? "cat" : "dog") << " saw " << i % 10
+           << R"( birds and went home."})"
+           << "\n";
+    text.close();
+    run("data tokenizer --size 300 --out " + path("tok") + " " + path("text.jsonl"));
+    run("data prepare --tokenizer " + path("tok") + " --out " + path("shards") + " --held-out 0.1 " +
+        path("text.jsonl"));
+    write_config();
+  }
+  std::string path(const std::string& name) const { return (scratch_ / name).string(); }
+  void run(const std::string& arguments) const {
+    const auto result = run_cadre(arguments);
+    ASSERT_EQ(result.exit_code, 0) << arguments << "\n" << result.err;
+  }
+  void write_config() const {
+    std::ofstream(scratch_ / "run.json") << R"({
+      "model": {"model_type": "cadre", "vocab_size": 300, "hidden_size": 32, "intermediate_size": 64,
+        "moe_intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "q_lora_rank": null,
+        "kv_lora_rank": 16, "qk_nope_head_dim": 8, "qk_rope_head_dim": 8, "v_head_dim": 16,
+        "n_routed_experts": 4, "n_shared_experts": 1, "num_experts_per_tok": 2, "first_k_dense_replace": 1,
+        "scoring_func": "sigmoid", "norm_topk_prob": true, "routed_scaling_factor": 1.0,
+        "max_position_embeddings": 64, "rms_norm_eps": 1e-6, "rope_theta": 10000,
+        "tie_word_embeddings": false, "bos_token_id": 0, "eos_token_id": 1},
+      "tokenizer": "tok", "data": "shards", "out": "run", "steps": 30,
+      "batch": {"sequences": 4, "length": 64},
+      "optimiser": {"type": "adamw", "learning_rate": 0.01},
+      "validate": {"every": 15, "batches": 2}})";
+  }
+  ScratchFolder scratch_;
+};
+
+TEST_F(Train, MakesAModelThatAnswers) {
+  const auto result = run_cadre("train " + path("run.json"));
+  ASSERT_EQ(result.exit_code, 0) << result.err;
+  EXPECT_NE(result.err.find("checkpoint: "), std::string::npos) << result.err;
+  const auto answer = run_cadre("run " + path("run/step-00000030") + " --raw -p 'The cat saw' -n 8 --temp 0");
+  EXPECT_EQ(answer.exit_code, 0) << answer.err;
+  EXPECT_FALSE(answer.out.empty());
+  const std::string log = slurp(scratch_ / "run/log.jsonl");
+  EXPECT_NE(log.find("\"held_out_loss\""), std::string::npos);
+
+  const auto again = run_cadre("train " + path("run.json"));
+  EXPECT_EQ(again.exit_code, 2) << again.err;
+  EXPECT_NE(again.err.find("--resume"), std::string::npos) << again.err;
+}
+
+TEST_F(Train, UnknownFieldsAreRefused) {
+  std::string text = slurp(scratch_ / "run.json");
+  text.replace(text.find("\"steps\""), 7, "\"stepz\"");
+  std::ofstream(scratch_ / "run.json") << text;
+  const auto result = run_cadre("train " + path("run.json"));
+  EXPECT_EQ(result.exit_code, 1);
+  EXPECT_NE(result.err.find("run.json: field 'stepz': there is no such field"), std::string::npos)
+      << result.err;
+}
+
+TEST_F(Train, AFullDiskLeavesNoHalfCheckpoint) {
+  // Files of at most 64 KiB: the weights do not fit.
+  const auto result = run_cadre("train " + path("run.json"), {}, "ulimit -f 64; trap '' XFSZ;");
+  EXPECT_EQ(result.exit_code, 1);
+  EXPECT_NE(result.err.find("model.safetensors"), std::string::npos) << result.err;
+  for (const auto& entry : std::filesystem::directory_iterator(scratch_ / "run"))
+    EXPECT_EQ(entry.path().filename(), "log.jsonl");
+}
+
+}  // namespace
+}  // namespace cadre
