@@ -25,6 +25,12 @@ Lanes fed_back(Lanes target, const Panel& errors, const float* feedback, int64_t
   return target;
 }
 
+/// Targets may leave what the type can encode, or, near the largest weights, f32. NaN becomes the limit.
+float bounded(float target, float limit) {
+  target = target < limit ? target : limit;
+  return target > -limit ? target : -limit;
+}
+
 /// What is being rounded: rows of a block of columns.
 struct Block {
   DType type;
@@ -58,8 +64,8 @@ void round_panel(Block& block, int64_t begin, int64_t width, int64_t row, int64_
     for (int64_t lane = 0; lane < rows; ++lane) {
       std::array<float, kPackedGroup> values{};
       for (int64_t i = 0; i < kPackedGroup; ++i)
-        values[static_cast<size_t>(i)] = std::clamp(
-            targets[static_cast<size_t>(group + i)][static_cast<size_t>(lane)], -block.limit, block.limit);
+        values[static_cast<size_t>(i)] =
+            bounded(targets[static_cast<size_t>(group + i)][static_cast<size_t>(lane)], block.limit);
       const float scale =
           best_group_scale(block.type, values.data(), block.feedback.cost.data() + begin + group);
       block.scales[((row + lane) * block.stride + begin + group) / kPackedGroup] = scale;
@@ -70,7 +76,7 @@ void round_panel(Block& block, int64_t begin, int64_t width, int64_t row, int64_
       for (int64_t lane = 0; lane < rows; ++lane) {
         const auto l = static_cast<size_t>(lane);
         const int64_t at = (row + lane) * block.stride + begin + k;
-        const uint8_t code = rounders[l].code(target[l]);
+        const uint8_t code = rounders[l].code(bounded(target[l], block.limit));
         block.codes[at] = code;
         errors[static_cast<size_t>(k)][l] = block.weights[at] - rounders[l].decoded(code);
       }
