@@ -1,10 +1,23 @@
 #include "cadre/quant/compensator.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "cadre/base/check.h"
 
 namespace cadre {
+namespace {
+
+/// The diagonal alone tells: no other element is larger.
+Status check_finite(const std::vector<float>& h, ColumnRange range, std::string_view site) {
+  for (int64_t c = 0; c < range.count; ++c)
+    if (const float value = h[static_cast<size_t>(c * range.count + c)]; !std::isfinite(value))
+      return invalid("{}: finite inputs expected for --gptq, {} found as mean square of column {}", site,
+                     value, range.begin + c);
+  return {};
+}
+
+}  // namespace
 
 Result<Compensator> Compensator::create(const QuantSource& source, const CalibrationText& text,
                                         const CpuOptions& cpu) {
@@ -65,9 +78,11 @@ Result<const WeightFeedback*> Compensator::feedback(const PlannedWeight& weight)
   const auto index = static_cast<size_t>(local - hessians_->sites().begin());
   for (int64_t part = input.first_part; part < input.first_part + input.parts; ++part) {
     WeightFeedback::Part made{.ranges = hessian_ranges(site.cols)};
-    for (const ColumnRange& range : made.ranges)
-      made.feedback.push_back(
-          factorise(pass_.backend(), hessians_->hessian(index, part, range), range.count, kDamping));
+    for (const ColumnRange& range : made.ranges) {
+      const std::vector<float> h = hessians_->hessian(index, part, range);
+      CADRE_CHECK_OK(check_finite(h, range, site.name));
+      made.feedback.push_back(factorise(pass_.backend(), h, range.count, kDamping));
+    }
     feedback_.parts.push_back(std::move(made));
   }
   return &feedback_;

@@ -33,7 +33,7 @@ class Compensator {
 
   /// Of a matrix of the quantised model whose rows 32 divides; weights are asked for layer by layer, as the
   /// plan has them. Valid until the next call. nullptr: an embedding, which is not multiplied, or not before
-  /// everything else is. Errors: kInterrupt.
+  /// everything else is. Errors: kInvalid where activations are not finite, naming the site; kInterrupt.
   Result<const WeightFeedback*> feedback(const PlannedWeight& weight);
 
   Backend& backend() { return pass_.backend(); }

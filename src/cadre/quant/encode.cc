@@ -301,7 +301,7 @@ void pack_block(DType type, const uint8_t* codes, const float* scales, int64_t r
         std::copy_n(codes + row * cols + group * kPackedGroup, kPackedGroup,
                     group_codes.begin() + row * kPackedGroup);
     }
-    pack_group(type, group_codes.data(), block + packed_codes_offset(type, cols, group));
+    pack_group(type, group_codes.data(), block + packed_codes_offset(type, group));
   }
 }
 

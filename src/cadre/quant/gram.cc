@@ -10,6 +10,8 @@ namespace {
 constexpr int64_t kBlockRows = 256;
 /// Rows that are eliminated one by one before a product eliminates them from all others.
 constexpr int64_t kPanelRows = 64;
+/// The last adds a hundred times the mean: with that a matrix of inputs is definite, however it was rounded.
+constexpr int kDampings = 5;
 
 Weight as_weight(const float* data, int64_t rows, int64_t cols) {
   return {.data = reinterpret_cast<const std::byte*>(data),
@@ -61,13 +63,12 @@ bool factor_in_place(Backend& backend, float* a, int64_t n, float least) {
 
 void add_gram(Backend& backend, const Tensor& x, float sign, float* gram, int64_t stride) {
   if (x.rows == 0) return;
-  const std::vector<float> columns = transposed(x);  // [n, T]
+  std::vector<float> columns = transposed(x);  // [n, T]
   const int64_t n = x.width;
   std::vector<float> products(static_cast<size_t>(std::min(kBlockRows, n) * n));
   for (int64_t begin = 0; begin < n; begin += kBlockRows) {
     const int64_t end = std::min(begin + kBlockRows, n);
-    const Tensor left =
-        Tensor::dense(const_cast<float*>(columns.data()) + begin * x.rows, end - begin, x.rows);
+    const Tensor left = Tensor::dense(columns.data() + begin * x.rows, end - begin, x.rows);
     const Tensor y = Tensor::dense(products.data(), end - begin, end);
     backend.matmul({.x = left, .w = as_weight(columns.data(), end, x.rows), .y = y});
     for (int64_t i = begin; i < end; ++i) subtract_scaled(gram + i * stride, -sign, y.row(i - begin), i + 1);
@@ -79,17 +80,18 @@ ErrorFeedback factorise(Backend& backend, const std::vector<float>& h, int64_t n
   for (int64_t i = 0; i < n; ++i)
     mean += static_cast<double>(h[static_cast<size_t>(i * n + i)]) / static_cast<double>(n);
   ErrorFeedback result{.n = n};
-  if (!(mean > 0) || !std::isfinite(mean)) {
-    result.feedback.assign(static_cast<size_t>(n * n), 0.0f);
-    result.cost.assign(static_cast<size_t>(n), 1.0f);
-    return result;
-  }
-  for (;; damping *= 10) {
+  bool factored = false;
+  for (int tries = 0; tries < kDampings && mean > 0 && !factored; ++tries, damping *= 10) {
     result.feedback = h;
     const auto added = static_cast<float>(damping * mean);
     for (int64_t i = 0; i < n; ++i) result.feedback[static_cast<size_t>(i * n + i)] += added;
     // Exact pivots are not below what was added.
-    if (factor_in_place(backend, result.feedback.data(), n, 0.1f * added)) break;
+    factored = factor_in_place(backend, result.feedback.data(), n, 0.1f * added);
+  }
+  if (!factored) {
+    result.feedback.assign(static_cast<size_t>(n * n), 0.0f);
+    result.cost.assign(static_cast<size_t>(n), 1.0f);
+    return result;
   }
   result.cost.resize(static_cast<size_t>(n));
   for (int64_t k = 0; k < n; ++k) {

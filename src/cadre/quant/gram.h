@@ -31,8 +31,8 @@ struct ErrorFeedback {
 };
 
 /// The factor of `h` [n, n] with `damping` times the mean of its diagonal added to the diagonal; where
-/// rounding makes that indefinite, with ten times as much, and again. An h without a positive diagonal gives
-/// no feedback, and costs of 1.
+/// rounding makes that indefinite, with ten times as much, and again. An h of zeros gives no feedback, and
+/// costs of 1.
 ErrorFeedback factorise(Backend& backend, const std::vector<float>& h, int64_t n, double damping);
 
 }  // namespace cadre
