@@ -3,9 +3,14 @@
 
 #include <cmath>
 #include <csignal>
+#include <map>
+#include <set>
 
 #include "cadre/base/file.h"
 #include "cadre/base/interrupt.h"
+#include "cadre/quant/compensator.h"
+#include "cadre/quant/encode.h"
+#include "cadre/quant/gptq.h"
 #include "cadre/quant/importance.h"
 #include "cadre/quant/test_calibration.h"
 #include "cadre/runtime/random_model.h"
@@ -95,6 +100,43 @@ TEST_F(CalibratedQuantize, CompensationChangesCodesButNotTheEmbedding) {
     const bool wide = name.ends_with("o_proj.weight");  // 72 columns: bf16
     EXPECT_EQ(values == plain.at(name), router || wide || name == "model.embed_tokens.weight") << name;
   }
+}
+
+TEST_F(CalibratedQuantize, HeadsAndExpertsAreRoundedForTheirOwnInputs) {
+  ASSERT_TRUE(quantize("out", options(DType::kPackedQ3)));
+  const auto made = matrices_of(path("out"));
+  const auto source = QuantSource::open(path("in"));
+  ASSERT_TRUE(source);
+  auto compensator = Compensator::create(*source, text_, {.threads = 1});
+  ASSERT_TRUE(compensator);
+  ThreadPool pool(1);
+  const auto plan =
+      plan_quantisation(source->family(), source->target(), {.preset = DType::kPackedQ3, .pure = true});
+  ASSERT_TRUE(plan);
+  std::set<size_t> part_counts;
+  for (const PlannedWeight& weight : plan->weights) {
+    if (!is_packed(weight.type)) continue;
+    const auto feedback = compensator->feedback(weight);
+    ASSERT_TRUE(feedback);
+    if (*feedback == nullptr) continue;
+    const auto parts = static_cast<int64_t>((*feedback)->parts.size());
+    part_counts.insert(static_cast<size_t>(parts));
+    const WeightRows rows = source->rows(weight);
+    std::vector<float> values(static_cast<size_t>(rows.rows() * rows.cols()));
+    rows.read(0, rows.rows(), values.data());
+    RoundedRows rounded(rows.rows(), rows.cols());
+    const int64_t part_rows = rows.rows() / parts;
+    for (int64_t part = 0; part < parts; ++part)
+      round_with_feedback(weight.type, (*feedback)->parts[static_cast<size_t>(part)].feedback[0],
+                          values.data(), part * part_rows, part_rows, 0, compensator->backend(), pool,
+                          rounded);
+    const std::vector<float>& found = made.at(weight.name);
+    for (size_t i = 0; i < found.size(); ++i)
+      ASSERT_EQ(found[i],
+                GroupRounder(weight.type, rounded.scales[i / kPackedGroup]).decoded(rounded.codes[i]))
+          << weight.name << " element " << i;
+  }
+  EXPECT_EQ(part_counts, (std::set<size_t>{1, 3}));
 }
 
 TEST_F(CalibratedQuantize, ThreadsChangeNoByte) {
