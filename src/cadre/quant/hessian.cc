@@ -11,6 +11,7 @@ std::vector<ColumnRange> hessian_ranges(int64_t cols) {
   const int64_t groups = cols / kGroup;
   const int64_t ranges = (cols + kMaxHessianColumns - 1) / kMaxHessianColumns;
   std::vector<ColumnRange> result;
+  result.reserve(static_cast<size_t>(ranges));
   for (int64_t i = 0; i < ranges; ++i) {
     const int64_t begin = groups * i / ranges * kGroup;
     result.push_back({begin, groups * (i + 1) / ranges * kGroup - begin});

@@ -42,6 +42,7 @@ class SquareSums : public ActivationObserver {
 
   Result<std::vector<SiteImportance>> take() {
     std::vector<SiteImportance> result;
+    result.reserve(sites_.size());
     for (size_t s = 0; s < sites_.size(); ++s) {
       const InputSite& site = sites_[s];
       SiteImportance importance{.name = site.name, .parts = site.parts, .cols = site.cols};

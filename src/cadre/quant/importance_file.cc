@@ -75,6 +75,7 @@ std::string metadata_of(const SafetensorsHeader& header, const char* key) {
 
 Status write_importance(const std::filesystem::path& path, const ImportanceData& data) {
   std::vector<NamedTensor> tensors;
+  tensors.reserve(2 * data.sites.size());
   for (const SiteImportance& site : data.sites) {
     tensors.push_back({site.name + std::string(kMeanSquares),
                        {.dtype = DType::kF32,
