@@ -15,5 +15,6 @@ Action set_up_logits(CLI::App& app);
 Action set_up_perplexity(CLI::App& app);
 Action set_up_convert(CLI::App& app);
 Action set_up_quantize(CLI::App& app);
+Action set_up_imatrix(CLI::App& app);
 
 }  // namespace cadre::cli

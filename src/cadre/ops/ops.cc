@@ -9,6 +9,7 @@ namespace {
 
 Tensor matmul_as(Context& ctx, const Tensor& x, const Weight& w, Compute compute) {
   CADRE_CHECK(x.heads == 1 && x.width == w.cols, "x [{}, {}] w [{}, {}]", x.rows, x.width, w.rows, w.cols);
+  if (ctx.observer != nullptr) ctx.observer->matmul(x, w);
   const Tensor y = ctx.allocate(x.rows, w.rows);
   ctx.backend.matmul({.x = x, .w = w, .y = y, .compute = compute});
   return y;
@@ -28,6 +29,7 @@ void head_matmul(Context& ctx, const Tensor& x, const Weight& w, int64_t first_r
   CADRE_CHECK((transposed ? y.width : x.width) == w.cols, "{} of {} columns", transposed ? y.width : x.width,
               w.cols);
   CADRE_CHECK(first_row + (x.heads - 1) * head_rows + (transposed ? x.width : y.width) <= w.rows);
+  if (ctx.observer != nullptr) ctx.observer->head_matmul(x, w, transposed);
   ctx.backend.head_matmul({.x = x,
                            .w = w,
                            .first_row = first_row,
@@ -127,6 +129,7 @@ Tensor expert_ffn(Context& ctx, const Tensor& x, std::span<ExpertGroup> groups, 
                           .outputs = ctx.allocate(static_cast<int64_t>(rows.size()), x.width),
                           .y = y,
                           .compute = ctx.compute});
+  if (ctx.observer != nullptr) ctx.observer->expert_ffn(x, groups, rows);
   return y;
 }
 
