@@ -2,7 +2,7 @@
 """Build the tokenizer and the encoded corpus: tokenizer.json, train.npz, held.npz.
 
 Sources: children's books, task dialogues (--data) and text made by the grammar
-of stories.py and skills.py.  Everything follows from --seed.
+of tools/corpus.  Everything follows from --seed.
 """
 from __future__ import annotations
 
@@ -11,12 +11,15 @@ import json
 import lzma
 import random
 import re
+import sys
 import time
 from collections import Counter
 from pathlib import Path
 from typing import Iterator
 
 import numpy as np
+
+sys.path.append(str(Path(__file__).parent.parent / "corpus"))   # the text generator
 
 from skills import Gen
 from stories import story

@@ -26,6 +26,7 @@ constexpr Command kCommands[] = {
     {"imatrix", "find out on a text which columns of the weights count", set_up_imatrix},
     {"convert", "convert between a model directory and GGUF", set_up_convert},
     {"grads", "write gradients for verification (not there yet)", set_up_planned},
+    {"data", "learn a tokenizer, and turn text into token shards", set_up_data},
     {"train", "train a model (not there yet)", set_up_planned},
     {"eval", "run benchmarks of quality (not there yet)", set_up_planned},
     {"plan", "plan memory and speed of a model (not there yet)", set_up_planned},

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <iostream>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -29,15 +30,22 @@ int exit_code(cadre::ErrorKind kind) {
   }
 }
 
+void drop_twins(CLI::App& command) {
+  for (CLI::Option* option : command.get_options()) option->envname("");
+  for (CLI::App* below : command.get_subcommands(nullptr)) drop_twins(*below);
+}
+
 /// CLI11 reads the environment for every command. A twin that one command refuses must not stop another, so
-/// only the command that is named keeps its twins.
-void drop_twins_of_others(CLI::App& app, int argc, char** argv) {
-  const std::vector<std::string> arguments(argv + 1, argv + argc);
+/// only the command that is named keeps its twins, and of its own commands again only the one that is named.
+void drop_twins_of_others(CLI::App& app, std::span<const std::string> arguments) {
   const auto named = std::find_if(arguments.begin(), arguments.end(),
                                   [](const std::string& argument) { return !argument.starts_with('-'); });
   for (CLI::App* command : app.get_subcommands(nullptr)) {
-    if (named != arguments.end() && command->get_name() == *named) continue;
-    for (CLI::Option* option : command->get_options()) option->envname("");
+    if (named != arguments.end() && command->get_name() == *named) {
+      drop_twins_of_others(*command, {named + 1, arguments.end()});
+    } else {
+      drop_twins(*command);
+    }
   }
 }
 
@@ -73,7 +81,8 @@ int main(int argc, char** argv) {
     actions.emplace_back(sub, command.set_up(*sub));
   }
 
-  drop_twins_of_others(app, argc, argv);
+  const std::vector<std::string> arguments(argv + 1, argv + argc);
+  drop_twins_of_others(app, arguments);
   cadre::install_interrupt_handlers();
   try {
     app.parse(argc, argv);

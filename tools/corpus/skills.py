@@ -1,20 +1,23 @@
 """Question and answer generators: each returns (request, answer) or turns.
 
-`Gen` holds the random source; every skill is a method, `SKILLS` gives weights.
+`Gen` holds the random source; every skill is a method, `SKILLS` gives weights. Numbers are in arithmetic.py,
+talk about one subject over several sentences and turns in subjects.py.
 """
 from __future__ import annotations
 
 import random
 
+from arithmetic import Arithmetic
 from lexicon import (A_THING_COLOUR, ANIMALS, BOYS, CAPITALS, COLOURS, DAYS, DEFS, FACTS, FOODS, GIRLS, GROUPS, MONTHS, OPPOSITE,
                      PAST, PLACES, PLURAL, STORY_ANIMALS, THING_COLOUR, TOYS, TREES, a, plural, words)
 from stories import cap, expand, story, topic_phrase
+from subjects import Subjects
 
 NAMES = GIRLS + BOYS
 QA = tuple[str, str]
 
 
-class Gen:
+class Gen(Arithmetic, Subjects):
     """Deterministic request/answer generator."""
 
     def __init__(self, rng: random.Random) -> None:
@@ -96,69 +99,6 @@ class Gen:
             (f"Do you like {thing}?", self.x(f"[I am a computer program, but I like to talk about {thing}.|I cannot feel, but I think {thing} [are|are] nice.|Yes, I like to talk about {thing}. Do you like {thing}?]").replace("music are", "music is").replace("rain are", "rain is").replace("snow are", "snow is").replace("sea are", "sea is").replace("chocolate are", "chocolate is").replace("football are", "football is")),
             (f"I do not like {thing}.", self.x(f"[That is all right.|I see.] [Not everyone likes {thing}.|What do you like?]")),
         ])
-
-    # ---- numbers
-    def add(self) -> QA:
-        top = 10 if self.r.random() < 0.6 else (20 if self.r.random() < 0.5 else 100)
-        p, q = self.r.randrange(top), self.r.randrange(top)
-        return self._arith(p, q, "+", p + q)
-
-    def sub(self) -> QA:
-        top = 11 if self.r.random() < 0.6 else (21 if self.r.random() < 0.6 else 100)
-        p, q = sorted((self.r.randrange(top), self.r.randrange(top)), reverse=True)
-        return self._arith(p, q, "-", p - q)
-
-    def mul(self) -> QA:
-        p, q = self.r.randrange(11), self.r.randrange(11)
-        return self._arith(p, q, "*", p * q)
-
-    def _arith(self, p: int, q: int, op: str, z: int) -> QA:
-        name = {"+": "plus", "-": "minus", "*": "times"}[op]
-        sym = op if op != "*" else self.pick(["*", "x"])
-        if self.r.random() < 0.15 and max(p, q, z) <= 100:
-            return self.x(f"[What is|How much is|Tell me what] {words(p)} {name} {words(q)}").replace("Tell me what ", "Tell me: what is ") + "?", f"{cap(words(p))} {name} {words(q)} is {words(z)}."
-        q_ = self.x(f"[What is {p} {sym} {q}?|What is {p} {sym} {q}?|What is {p} {sym} {q}?|What is {p}{sym}{q}?|How much is {p} {sym} {q}?|What is {p} {name} {q}?|{p} {sym} {q} = ?|{p} {sym} {q}|Calculate {p} {sym} {q}.|Can you tell me what {p} {sym} {q} is?]")
-        if name in q_:
-            return q_, f"{p} {name} {q} is {z}."
-        return q_, f"{p} {sym} {q} = {z}."
-
-    def count(self) -> QA:
-        lo = 1 if self.r.random() < 0.7 else self.r.randrange(1, 12)
-        hi = lo + self.r.randrange(2, 12)
-        style = self.r.random()
-        f = words if style < 0.5 and hi <= 20 else str
-        sep = self.pick([", ", " "]) if f is str else ", "
-        seq = list(range(lo, hi + 1))
-        if self.r.random() < 0.15:
-            seq.reverse()
-        body = ", ".join(f(i) for i in seq) if sep == ", " else " ".join(f(i) for i in seq)
-        q = self.x(f"[Count from {f(seq[0])} to {f(seq[-1])}.|Count from {f(seq[0])} to {f(seq[-1])}.|Please count from {f(seq[0])} to {f(seq[-1])}.|Can you count from {f(seq[0])} to {f(seq[-1])}?]")
-        if seq[0] == 1 and self.r.random() < 0.3:
-            q = self.x(f"[Count to {f(hi)}.|Can you count to {f(hi)}?|Please count to {f(hi)}.]")
-        return q, cap(body) + "."
-
-    def number(self) -> QA:
-        n = self.r.randrange(1, 30 if self.r.random() < 0.7 else 99)
-        m = self.r.randrange(1, 99)
-        return self.pick([
-            (f"What number comes after {n}?", f"The number {n + 1} comes after {n}."),
-            (f"What number comes before {n}?", f"The number {n - 1} comes before {n}."),
-            (f"Write {n} in words.", f"{n} is written {words(n)}."),
-            (f"Which number is bigger, {n} or {m}?", f"{max(n, m)} is bigger than {min(n, m)}." if n != m else "Both numbers are the same."),
-            (f"Which number is smaller, {n} or {m}?", f"{min(n, m)} is smaller than {max(n, m)}." if n != m else "Both numbers are the same."),
-            (f"Is {n} an even number?", f"{'Yes' if n % 2 == 0 else 'No'}, {n} is an {'even' if n % 2 == 0 else 'odd'} number."),
-            (f"What is half of {2 * (n % 11)}?", f"Half of {2 * (n % 11)} is {n % 11}."),
-        ])
-
-    def problem(self) -> QA:
-        n, m = self.pick(NAMES), self.pick(NAMES)
-        he = "She" if n in GIRLS else "He"
-        t = plural(self.pick(FOODS + TOYS[:6]))
-        p, q = self.r.randrange(2, 11), self.r.randrange(1, 10)
-        if self.r.random() < 0.5:
-            return (f"{n} has {p} {t}. {m} gives {'her' if he == 'She' else 'him'} {q} more. How many {t} does {n} have now?", f"{p} + {q} = {p + q}. {n} has {p + q} {t} now.")
-        p, q = max(p, q) + 1, min(p, q)
-        return (f"{n} has {p} {t}. {he} gives {q} to {m}. How many {t} does {n} have now?", f"{p} - {q} = {p - q}. {n} has {p - q} {t if p - q != 1 else t[:-1] if not t.endswith('ies') and not t.endswith('xes') else 'left'} now." if p - q != 1 else f"{p} - {q} = 1. {n} has only 1 now.")
 
     # ---- words
     def opposite(self) -> QA:
@@ -317,6 +257,17 @@ class Gen:
             turns.append((self.x("[What is my name?|Do you remember my name?|Who am I?|Can you tell me my name?]"), self.x(f"[Your name is {n}.|Your name is {n}.|You are {n}.]")))
         return turns
 
+    def story_and_question(self) -> list[QA]:
+        """A story about someone, then what it was about."""
+        n = self.pick(NAMES)
+        animal = self.pick(STORY_ANIMALS)
+        kind = "girl" if n in GIRLS else "boy"
+        text = story(self.r, kind, animal, name=n, short=self.r.random() < 0.5)
+        q, ans = self.pick([("[Who was the story about?|What was the story about?|Who is in the story?]", f"The story was about {a(kind)} named {n} and {a(animal)}."),
+                            (f"Was {n} a girl or a boy?", f"{n} was {a(kind)}."),
+                            (f"[Which animal was in the story?|What animal did {n} meet?]", f"[{cap(a(animal))} was in the story.|It was {a(animal)}.]")])
+        return [(self.x(f"[Tell me|Write|Please tell me] a story about {a(kind)} named {n} and {a(animal)}."), text), (self.x(q), self.x(ans))]
+
     def favourite(self) -> list[QA]:
         k, pool = self.pick([("colour", COLOURS), ("animal", STORY_ANIMALS), ("fruit", GROUPS["fruit"]), ("toy", TOYS)])
         v = self.pick(pool)
@@ -401,6 +352,12 @@ class Gen:
             return "", self.my_name()
         if r < 0.07:
             return "", self.favourite()
+        if r < 0.15:
+            return "", self.subject()
+        if r < 0.19:
+            return "", self.sums()
+        if r < 0.22:
+            return "", self.story_and_question()
         system = ""
         if self.r.random() < 0.12:
             system = self.x("[You are a helpful assistant.|You are cadre, a small language model.|You are a helpful assistant. Answer in simple English.|Be kind and helpful.|Answer in simple sentences.|You are a friendly assistant.]")
@@ -411,6 +368,6 @@ class Gen:
         return system, turns
 
 
-SKILLS = {"hello": 4, "how": 2, "who": 6, "polite": 4, "feeling": 4, "like": 3, "add": 12, "sub": 5, "mul": 3, "count": 6, "number": 3,
-          "problem": 3, "opposite": 6, "colour": 5, "animal": 8, "capital": 4, "calendar": 3, "fact": 6, "define": 5, "group": 5,
+SKILLS = {"hello": 4, "how": 2, "who": 6, "polite": 4, "feeling": 4, "like": 3, "add": 14, "sub": 6, "mul": 3, "count": 6, "number": 4,
+          "problem": 5, "compare": 2, "describe": 6, "routine": 3, "because": 3, "odd_one_out": 2, "rhyme": 1.5, "choice": 2, "opposite": 6, "colour": 5, "animal": 8, "capital": 4, "calendar": 3, "fact": 6, "define": 5, "group": 5,
           "grammar": 2, "spell": 3, "sentence": 4, "reading": 8, "repeat": 3, "tell_story": 22, "poem": 2, "joke": 1.5, "recipe": 1.5, "unknown": 3}

@@ -93,7 +93,7 @@ PLOTS: dict[str, list[str]] = {
         "{He} [made a small hole|dug a little hole] in the ground and put the seed in it. Every day {he} gave it water. [But nothing grew.|{He} waited and waited.|The sun was warm.]",
         "\"[It will never grow|You must wait|Be patient],\" said {M} the {kind2}. [{N} did not give up.|{N} kept on giving it water.]",
         "[Then one day|After many days|At last] there was a small green leaf. [It grew and grew.|Every week it was taller.|Soon it was as tall as {N}.]",
-        "In the end it was a [fine|big|beautiful] {tree}. " + HAPPY + " [{He} gave some to {M}.|All the {place} came to see it.|]",
+        "In the end it was a [fine|big|beautiful] {tree}. " + HAPPY + " [{He} gave some to {M}.|All the neighbours came to see it.|]",
         "\"[Good things need time|I am glad that I waited|Look what a little seed can do],\" said {N}."],
     "truth": [
         DAY + ", {N} played with a {toy} in the house. {His} mother had said, \"Do not play in here.\" But {N} did not listen.",
@@ -129,6 +129,48 @@ PLOTS: dict[str, list[str]] = {
         "In the evening, {N} went to {M}'s house. \"[Happy birthday|This is for you|I made this for you],\" said {N}.",
         "{M} opened the box. \"[What a lovely {toy}|It is the best gift of all|You made this for me]!\" said {M}. {M} hugged {N}. " + HAPPY,
         "[They ate cake and sang songs.|They had a big {food} and danced.|A gift from the heart is the best gift.]"],
+    "practice": [
+        "{N} wanted to [play the {music}|learn to play the {music}]. [{He} had heard someone play it in the {place}.|{He} loved its sound.]",
+        DAY + ", {he} tried it for the first time. [It sounded terrible.|It squeaked and scratched.|Even the {kind3} ran away.] " + SAD,
+        "\"[Everyone begins like that|Nobody can do it on the first day|You must practise],\" said {M} the {kind2}. \"[Play a little every day|Try again tomorrow|I will listen to you].\"",
+        "So {N} practised [every morning|every evening|each day after breakfast]. [Slowly it got better.|After a week, {he} could play one short song.|The wrong notes became fewer.]",
+        "At last there was a party in the {place2}. {N} played, and [everyone danced|nobody ran away|even the {kind3} listened]. {M} clapped [the loudest|and cheered].",
+        HAPPY, "[With practice, hard things become easy.|\"You see,\" said {M}, \"it was worth the work.\"|{N} played for {M} every evening after that.]"],
+    "coin": [
+        DAY + ", {N} found a [purse full of coins|shiny gold coin|small bag of money] on the way to the {place}. [There was nobody near.|{He} looked left and right.]",
+        "\"[Now I can buy a {toy}|With this I could buy many things|What luck],\" thought {N}. But then {he} thought of the one who had lost it.",
+        "{He} asked [everyone in the {place2}|all the people on the road|at every house]. [Nobody had lost any money.|\"It is not mine,\" they said.]",
+        "Then {he} met {M} the {kind2}, who was [looking for something in the grass|crying softly|very worried]. \"[I lost my money|My money is gone],\" said {M}. \"[I need it to buy food|I worked a whole month for it].\"",
+        "\"[Is this yours|Here it is]!\" said {N} and gave it back. {M} [could not believe it|jumped for joy|wiped away the tears]. " + THANK.replace("{M}", "{X}").replace("{N}", "{M}").replace("{X}", "{N}"),
+        "[{M} bought {N} a {food}.|They shared a {food} and talked.|] [To be honest is worth more than gold.|{N} went home with empty pockets and a light heart.|" + FRIENDS + "]"],
+    "noise": [
+        "It was late, and {N} lay in bed. [Outside it was dark.|The moon shone through the window.|Everyone else was asleep.] Then {he} heard a noise. [Tap, tap, tap.|Scratch, scratch.|Bump, bump, bump.]",
+        "\"[What is that|Who is there]?\" whispered {N}. [Nobody answered.|{His} heart beat fast.|{He} pulled the blanket over {his} head.]",
+        "There it was again! {N} took a [candle|lamp|{toy}] and went [down the stairs|to the door|to the window]. [Step by step, without a sound.|{His} knees shook.]",
+        "{He} opened the door and saw [two bright eyes|a small dark shape]. It was {M} the {kind2}! \"[I am sorry|I did not want to wake you],\" said {M}. \"[I lost my way in the dark|I was cold outside|I wanted to ask for some water].\"",
+        "{N} [laughed|had to smile]. \"[And I was so afraid|I thought it was a monster]!\" {he} said. {He} gave {M} [a warm blanket|something to drink|a place by the fire].",
+        "[In the morning they ate breakfast together.|Soon they were both asleep.|They told each other stories until they fell asleep.] [Many things are scary only in the dark.|" + FRIENDS + "]"],
+    "contest": [
+        "Every year there was a contest for the [biggest {food}|best {food}|finest {food}] in the {place}. {N} [wanted to win|had never won it|worked hard all year].",
+        DAY + ", {M} the {kind2} came to look. \"[Mine is bigger|You cannot win|I will win again],\" said {M} [proudly|with a laugh]. {N} [said nothing|only smiled].",
+        "But in the night before the contest, [a storm broke {M}'s window|{M} became ill|the {kind3} ate all that {M} had]. {M} was very sad.",
+        "{N} heard of it. \"[It would not be fair to win like this|Let us do it together|I will help you],\" {he} said. They worked [all morning|side by side|as fast as they could].",
+        "They brought one big {food} with two names on it. [The judges tasted it.|Everyone came to look.] \"[This one wins|First prize for {N} and {M}]!\" said the judges.",
+        HAPPY, "[{M} was never proud again.|A prize is better when it is shared.|" + FRIENDS + "]"],
+    "old": [
+        "An old {kind2} named {M} lived alone near the {place}. [Nobody came to visit.|The others were afraid of {M}.|The garden was full of weeds.]",
+        DAY + ", {N} [walked by|lost a {toy} in {M}'s garden|came to ask for water]. [{He} was a little afraid.|{He} knocked at the door.]",
+        "\"[Come in|Good day|I do not get many visitors],\" said {M} in a [soft|kind|deep] voice. On the table there was a {food}. \"[Sit down and eat with me|Take a piece].\"",
+        "{M} told {N} stories of [ships and storms|far countries|the old days]. [{N} listened with big eyes.|The time went by quickly.|They were the best stories {he} had ever heard.]",
+        "The next day, {N} came back [with {his} friends|with some flowers|to clean the garden]. [They pulled out the weeds.|They painted the fence {col2}.|Soon the house was full of voices.]",
+        "\"[I am not alone any more|You made me very happy],\" said {M}. [You cannot know others before you talk to them.|From then on, {N} came every week.|" + HAPPY + "]"],
+    "map": [
+        DAY + ", {N} found an old map {hide}. [There was a red cross on it.|It showed the way to a treasure.] \"[I will find it|Come with me],\" {he} said to {M} the {kind2}.",
+        "They [packed a {food} and some water|took a lamp and a rope] and went [over the hill|along the river|through the forest]. [The way was long.|It was very hot.|They got lost twice.]",
+        "Once {N} wanted to turn back, but {M} said, \"[Only a little more|We are nearly there].\" Once {M} fell, and {N} [helped {M} up|carried the bag].",
+        "At last they came to the {place2}. They dug [a deep hole|under an old tree], and there was a [box|chest]! [It was not full of gold.|There were no jewels in it.] In it lay [a {toy}|a letter|two cups].",
+        "The letter said: \"[The one who walked with you is the treasure|You found it on the way here|A good friend is worth more than gold].\" [They looked at each other and laughed.|They were quiet for a moment.]",
+        "[They ate the {food} and went home together.|{N} kept the map all {his} life.] " + HAPPY + " " + "[" + FRIENDS + "|]"],
     "rain": [
         DAY + ", {N} was [walking|playing] in the {place} when it began to rain. [The rain was cold.|The wind blew hard.|Soon {he} was very wet.]",
         "{He} ran to [a big tree|an old house|a cave]. {M} the {kind2} was there too. \"[Come in|There is room for two|You can sit next to me],\" said {M}.",
@@ -136,6 +178,11 @@ PLOTS: dict[str, list[str]] = {
         "After a while, the rain stopped and the sun came out. \"[Look, a rainbow|Look at the sky]!\" said {M}. There were [many|seven] colours in the sky. " + HAPPY,
         "[They jumped in the puddles all the way home.|" + FRIENDS + "|Even a rainy day can be a good day.]"],
 }
+
+
+# Where "in" or "through" is not what one says of a place.
+WHERE = {"beach|market|playground|station|bakery|harbour|mill|library|school|museum": r"at the \1",
+         "hill|farm|island|mountain|bridge|square": r"on the \1", "lake|river|pond|stream": r"by the \1"}
 
 
 def story(rng: random.Random, topic: str | None = None, topic2: str | None = None, name: str | None = None,
@@ -150,13 +197,15 @@ def story(rng: random.Random, topic: str | None = None, topic2: str | None = Non
     friend = Hero(rng, kind2)
     while friend.name == hero.name:
         friend = Hero(rng, kind2)
-    things = {topic, topic2}
+    things = (topic, topic2)
     pick = lambda pool: next((t for t in things if t in pool), None) or rng.choice(pool)  # noqa: E731
     toy, food, place, tree = pick(TOYS), pick(FOODS), pick(PLACES), pick(TREES)
     if topic in TOYS or topic2 in TOYS:
         plots = ["lost", "friend", "wish", "gift", "truth"]
+        if hero.kind not in ("girl", "boy"):
+            plots.remove("truth")
     elif topic in FOODS or topic2 in FOODS:
-        plots = ["share"]
+        plots = ["share", "share", "contest", "old"]
     elif topic in TREES:
         plots = ["seed"]
     elif topic == "race":
@@ -170,7 +219,9 @@ def story(rng: random.Random, topic: str | None = None, topic2: str | None = Non
     if short:
         beats = [beats[0]] + PLOTS[plot][:1] + PLOTS[plot][2:3] + PLOTS[plot][-2:]
     kind3 = rng.choice([k for k in STORY_ANIMALS if k not in (hero.kind, kind2)])
-    slots = {"N": hero.name, "M": friend.name, "kind": hero.kind, "kind2": kind2, "kind3": kind3, "he": hero.he, "him": hero.him,
+    place2 = rng.choice([p for p in PLACES if p != place])
+    slots = {"place2": place2, "music": rng.choice(["flute", "drum", "piano", "guitar", "violin", "trumpet"]), "col2": rng.choice(COLOURS),
+             "N": hero.name, "M": friend.name, "kind": hero.kind, "kind2": kind2, "kind3": kind3, "he": hero.he, "him": hero.him,
              "his": hero.his, "He": cap(hero.he), "His": cap(hero.his), "toy": toy, "food": food, "place": place, "tree": tree,
              "col": rng.choice(COLOURS + ADJ), "hide": rng.choice(HIDE), "nat": rng.choice(NATURE)}
     out = []
@@ -186,9 +237,8 @@ def story(rng: random.Random, topic: str | None = None, topic2: str | None = Non
     for animal in ANIMALS:   # "a owl" -> "an owl"
         if animal[0] in "aeo":
             text = re.sub(rf"\ba {animal}\b", "an " + animal, text)
-    for wrong, right in (("in the beach", "at the beach"), ("in the hill", "on the hill"), ("in the farm", "on the farm"),
-                         ("in the market", "at the market"), ("through the hill", "over the hill"), ("in the playground", "at the playground")):
-        text = text.replace(wrong, right)
+    for where, right in WHERE.items():
+        text = re.sub(rf"\b(?:in|through) the ({where})\b", right, text)
     return re.sub(r"\b([Aa]) (?=(old|orange|umbrella|apple|oak)\b)", r"\1n ", text)
 
 
