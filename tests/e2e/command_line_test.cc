@@ -15,13 +15,13 @@ TEST(CommandLine, HelpListsTheCommandsAndSucceeds) {
   const auto result = run_cadre("--help");
   EXPECT_EQ(result.exit_code, 0);
   for (const char* command : {"run", "bench", "inspect", "init", "tokenize", "chat-template", "logits",
-                              "perplexity", "quantize", "convert"})
+                              "perplexity", "imatrix", "quantize", "convert"})
     EXPECT_NE(result.out.find(command), std::string::npos) << command;
 }
 
 TEST(CommandLine, EachCommandHasHelp) {
   for (const char* command : {"run", "bench", "inspect", "init", "tokenize", "chat-template", "logits",
-                              "perplexity", "quantize", "convert"}) {
+                              "perplexity", "imatrix", "quantize", "convert"}) {
     const auto result = run_cadre(std::string(command) + " --help");
     EXPECT_EQ(result.exit_code, 0) << command;
     EXPECT_NE(result.out.find("Usage"), std::string::npos) << command;
@@ -80,7 +80,7 @@ TEST(CommandLine, ATwinOfAnotherCommandIsNotRead) {
 
 TEST(CommandLine, EveryFlagOfEveryCommandNamesItsTwin) {
   for (const char* command :
-       {"run", "bench", "inspect", "init", "tokenize", "chat-template", "logits", "perplexity"}) {
+       {"run", "bench", "inspect", "init", "tokenize", "chat-template", "logits", "perplexity", "imatrix"}) {
     std::istringstream help(run_cadre(std::string(command) + " --help").out);
     for (std::string line; std::getline(help, line);) {
       if (!line.starts_with("  -") || line.starts_with("  -h,--help")) continue;

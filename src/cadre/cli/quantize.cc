@@ -4,22 +4,33 @@
 #include <cstdio>
 #include <map>
 #include <memory>
+#include <optional>
 
+#include "cadre/base/file.h"
 #include "cadre/base/json.h"
 #include "cadre/base/units.h"
 #include "cadre/cli/commands.h"
 #include "cadre/cli/io.h"
 #include "cadre/cli/progress.h"
+#include "cadre/quant/importance.h"
 #include "cadre/quant/quantize.h"
+#include "cadre/runtime/text_assets.h"
 
 namespace cadre::cli {
 namespace {
+
+/// Tokens of a text that GPTQ looks at: an expert of 64, of which a token takes 6, meets 1536 of them.
+constexpr int64_t kGptqTokens = 16384;
 
 struct Flags {
   std::string in;
   std::string out;
   std::string type = "q4";
   std::vector<std::string> rules;
+  std::string imatrix;
+  std::string gptq;
+  CalibrationLimits calibration{.max_tokens = kGptqTokens};
+  std::string isa = "auto";
   bool pure = false;
   bool requantize = false;
   bool force = false;
@@ -29,6 +40,22 @@ struct Flags {
   int64_t shard_megabytes = 8192;
   int threads = 0;
 };
+
+Result<std::optional<CalibrationText>> read_gptq_text(const Flags& flags) {
+  if (flags.gptq.empty()) return std::nullopt;
+  CADRE_TRY(const TextAssets assets, load_text_assets(flags.in));
+  CADRE_TRY(const QuantSource source, QuantSource::open(flags.in));
+  CADRE_TRY(const std::string text, flags.gptq == "-" ? read_stdin() : read_text_file(flags.gptq));
+  return calibration_text(assets.tokenizer, source.target(), text, flags.gptq, flags.calibration);
+}
+
+/// The importances of --imatrix for the weights of the model that is made.
+Result<std::optional<Importance>> read_imatrix(const Flags& flags) {
+  if (flags.imatrix.empty()) return std::nullopt;
+  CADRE_TRY(const ImportanceData data, read_importance(flags.imatrix));
+  CADRE_TRY(const QuantSource source, QuantSource::open(flags.in));
+  return Importance::bind(data, source.family(), source.target(), flags.imatrix);
+}
 
 Result<QuantizeOptions> options_of(const Flags& flags) {
   QuantizeOptions options;
@@ -41,6 +68,7 @@ Result<QuantizeOptions> options_of(const Flags& flags) {
     options.plan.rules.push_back(std::move(rule));
   }
   options.threads = flags.threads;
+  options.isa = flags.isa;
   options.shard_bytes = flags.shard_megabytes << 20;
   options.requantize = flags.requantize;
   options.force = flags.force;
@@ -98,7 +126,7 @@ Status show_plan(const Flags& flags, const QuantizeOptions& options) {
   CADRE_TRY(const QuantSource source, QuantSource::open(flags.in));
   if (!options.requantize) CADRE_CHECK_OK(source.check_not_quantised());
   CADRE_TRY(const QuantPlan plan, plan_quantisation(source.family(), source.target(), options.plan));
-  const std::vector<std::string> notes = quantize_notes(source, plan);
+  const std::vector<std::string> notes = quantize_notes(source, plan, options.importance);
   return write_stdout(flags.json ? dump_json(plan_json(plan, notes), 2) + "\n" : plan_text(plan, notes));
 }
 
@@ -128,7 +156,11 @@ Status report(const Flags& flags, const QuantizeReport& report, double seconds) 
 }
 
 Status run(const Flags& flags) {
-  CADRE_TRY(const QuantizeOptions options, options_of(flags));
+  CADRE_TRY(QuantizeOptions options, options_of(flags));
+  CADRE_TRY(const std::optional<Importance> importance, read_imatrix(flags));
+  if (importance) options.importance = &*importance;
+  CADRE_TRY(const std::optional<CalibrationText> gptq, read_gptq_text(flags));
+  if (gptq) options.gptq = &*gptq;
   if (flags.dry_run) return show_plan(flags, options);
   QuantizeReport made;
   double seconds = 0;
@@ -155,6 +187,16 @@ Action set_up_quantize(CLI::App& app) {
                  "GLOB=TYPE for matrices such as layers.3.experts.17.down, layers.3.attention.o, embedding, "
                  "head; the first that matches decides; also bf16 and f32; may be repeated")
       ->allow_extra_args(false);
+  add_flag(app, "--imatrix", flags->imatrix,
+           "file of `cadre imatrix`: how much each column counts when scales are chosen");
+  add_flag(app, "--gptq", flags->gptq,
+           "text file, or - for standard input: make rounding errors good for the inputs that it has");
+  add_flag(app, "--calibration-tokens", flags->calibration.max_tokens,
+           "take as many tokens of --gptq's text; 0: all")
+      ->capture_default_str()
+      ->check(CLI::Range(int64_t{0}, int64_t{1} << 40));
+  add_flag(app, "--isa", flags->isa, "CPU code path of --gptq: auto, generic, avx2 or avx512")
+      ->capture_default_str();
   app.add_flag("--pure", flags->pure, "the preset's type for every matrix but the router");
   add_flag(app, "--shard-size", flags->shard_megabytes, "MiB of a file above which the next begins")
       ->capture_default_str()

@@ -27,6 +27,20 @@ int64_t TokenBatch::targets_count() const {
   return std::count_if(targets.begin(), targets.end(), [](int32_t target) { return target != kNoTarget; });
 }
 
+void TokenBatch::learned_segments(std::vector<SegmentRange>& ranges) const {
+  ranges.clear();
+  const int64_t size = std::ssize(tokens);
+  const auto begins = [&](int64_t i) { return i == size || positions[static_cast<size_t>(i)] == 0; };
+  bool learned = false;
+  for (int64_t first = 0, i = 0; i < size; ++i) {
+    learned = learned || targets[static_cast<size_t>(i)] != kNoTarget;
+    if (!begins(i + 1)) continue;
+    if (learned) ranges.push_back({.first = first, .count = i + 1 - first});
+    first = i + 1;
+    learned = false;
+  }
+}
+
 Result<TrainingBatches> TrainingBatches::create(const std::vector<MixturePart>& parts, BatchShape shape,
                                                 uint64_t seed) {
   if (parts.empty()) return invalid("a mixture of no token sets: at least one expected");

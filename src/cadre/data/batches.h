@@ -15,6 +15,12 @@ struct BatchShape {
   int64_t length = 0;  ///< tokens of a row
 };
 
+/// A segment as a stretch of a batch's arrays: `count` elements from `first`, at positions from 0.
+struct SegmentRange {
+  int64_t first = 0;
+  int64_t count = 0;
+};
+
 /// Arrays of [rows, length]; see RowView. Kept from step to step, it allocates once.
 struct TokenBatch {
   BatchShape shape;
@@ -27,6 +33,9 @@ struct TokenBatch {
   RowView row(int64_t index);
   /// How many targets count in the loss.
   int64_t targets_count() const;
+  /// The segments that have targets, in order: all that a pass must compute. Replaces the contents of
+  /// `ranges`.
+  void learned_segments(std::vector<SegmentRange>& ranges) const;
 };
 
 /// Shares of a mixture are whole thousandths.

@@ -103,6 +103,29 @@ TEST_F(Batches, SegmentsAreDocumentsAndDoNotRunTogether) {
   EXPECT_GT(batches->parts()[0].fill(), 0.95);
 }
 
+TEST_F(Batches, LearnedSegmentsAreAllThatHasTargets) {
+  const TokenSet set = open("small");
+  const auto batches = TrainingBatches::create({{.set = &set}}, {.rows = 6, .length = 90}, 1);
+  TokenBatch batch;
+  batches->read(2, batch);
+  PackedRows::blank(batch.row(4));
+  std::vector<SegmentRange> ranges = {{.first = 7, .count = 7}};
+  batch.learned_segments(ranges);
+  std::vector<bool> covered(batch.tokens.size(), false);
+  int64_t end = 0;
+  for (const auto& [first, count] : ranges) {
+    EXPECT_GE(first, end);
+    end = first + count;
+    EXPECT_EQ(first / 90, (end - 1) / 90) << "within one row";
+    for (int64_t i = first; i < end; ++i) {
+      EXPECT_EQ(batch.positions[static_cast<size_t>(i)], i - first);
+      covered[static_cast<size_t>(i)] = true;
+    }
+  }
+  for (size_t i = 0; i < covered.size(); ++i) EXPECT_TRUE(covered[i] || batch.targets[i] == kNoTarget) << i;
+  for (size_t i = 4 * 90; i < size_t{5} * 90; ++i) EXPECT_FALSE(covered[i]);
+}
+
 TEST_F(Batches, ABatchDoesNotDependOnWhatWasReadBefore) {
   const TokenSet set = open("large");
   const TokenSet other = open("small");

@@ -48,7 +48,7 @@ class Learner {
         heap_.push({count, best.key});
         continue;
       }
-      merges.push_back(apply(best.key, std::move(found->second.words)));
+      merges.push_back(apply(best.key));
       return true;
     }
     return false;
@@ -93,10 +93,11 @@ class Learner {
     if (pair.words.empty() || pair.words.back() != word) pair.words.push_back(word);
   }
 
-  BpeMerge apply(PairKey key, const std::vector<uint32_t>& words) {
+  BpeMerge apply(PairKey key) {
     const int32_t left = left_of(key);
     const int32_t right = right_of(key);
     const int32_t result = token(texts_[static_cast<size_t>(left)] + texts_[static_cast<size_t>(right)]);
+    const std::vector<uint32_t> words = std::move(pairs_[key].words);
     grown_.clear();
     for (const uint32_t word : words) merge_in(word, {left, right, result});
     pairs_.erase(key);

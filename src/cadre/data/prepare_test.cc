@@ -3,8 +3,9 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <csignal>
 
-#include "cadre/data/batches.h"
+#include "cadre/base/interrupt.h"
 #include "cadre/data/test_corpus.h"
 #include "cadre/data/token_set.h"
 #include "cadre/formats/safetensors_writer.h"
@@ -157,6 +158,24 @@ TEST(PrepareCorpus, ErrorsLeaveNothingBehind) {
   }
   ASSERT_TRUE(prepare(scratch, {good}, "out", {.held_out = 0.1}));
   EXPECT_FALSE(prepare(scratch, {good}, "out", {.held_out = 0.1})) << "what is there is not overwritten";
+}
+
+TEST(PrepareCorpus, AnInterruptLeavesNothing) {
+  const Scratch scratch;
+  testing::small_tokenizer(scratch);
+  const Files files = {scratch.file("a.jsonl", numbered_stories(200))};
+  const auto before = scratch.names();
+  install_interrupt_handlers();
+  int documents = 0;
+  const auto manifest =
+      prepare_corpus(files, scratch / "tok", scratch / "out", {.shard_tokens = 100}, [&](int64_t, int64_t) {
+        if (++documents == 100) ::raise(SIGINT);
+      });
+  clear_interrupt();
+  ASSERT_FALSE(manifest);
+  EXPECT_EQ(manifest.error().kind, ErrorKind::kInterrupt);
+  EXPECT_EQ(documents, 100);
+  EXPECT_EQ(scratch.names(), before);
 }
 
 TEST(TokenSet, ShardsThatDoNotAgreeAreRefused) {

@@ -174,7 +174,7 @@ Result<TensorSpec> parse_packed(std::string_view text) {
   };
   const size_t space = text.find(' ');
   const auto type = dtype_from_name(text.substr(0, space));
-  if (!type || !is_packed(*type)) return malformed();
+  if (!type || !is_packed(*type) || space == text.npos) return malformed();
   TensorSpec spec{.dtype = *type, .shape = {0, 0}};
   const char* at = text.data() + space + 1;
   const char* const end = text.data() + text.size();
@@ -184,8 +184,8 @@ Result<TensorSpec> parse_packed(std::string_view text) {
     at = next;
     return error == std::errc() && size >= 0;
   };
-  if (space == text.npos || !take('[') || !take_size(spec.shape[0]) || !take(',') || !take(' ') ||
-      !take_size(spec.shape[1]) || !take(']') || at != end)
+  if (!take('[') || !take_size(spec.shape[0]) || !take(',') || !take(' ') || !take_size(spec.shape[1]) ||
+      !take(']') || at != end)
     return malformed();
   return spec;
 }

@@ -10,23 +10,6 @@ struct Overloaded : Cases... {
 template <typename... Cases>
 Overloaded(Cases...) -> Overloaded<Cases...>;
 
-void forward_block(Context& ctx, const Block& block, const ModelConfig& config, const Tensor& h,
-                   const Batch& batch, LayerCache cache, const MoeRun& run) {
-  const StepScope scratch(ctx);
-  {
-    const StepScope attention_scratch(ctx);
-    const Tensor x = ops::rms_norm(ctx, h, block.attention_norm, config.rms_norm_eps);
-    ops::add_in_place(
-        ctx, h,
-        std::visit([&](const auto& layer) { return layer.forward(ctx, x, batch, cache); }, block.attention));
-  }
-  const Tensor x = ops::rms_norm(ctx, h, block.ffn_norm, config.rms_norm_eps);
-  ops::add_in_place(ctx, h,
-                    std::visit(Overloaded{[&](const SwigluFfn& ffn) { return ffn.forward(ctx, x); },
-                                          [&](const Moe& moe) { return moe.forward(ctx, x, run); }},
-                               block.ffn));
-}
-
 /// The rows of h that logits are wanted for.
 Tensor select_rows(Context& ctx, const Tensor& h, std::span<const int32_t> rows) {
   const Tensor selected = ctx.allocate(static_cast<int64_t>(rows.size()), h.width);
@@ -42,6 +25,23 @@ Tensor select_rows(Context& ctx, const Tensor& h, std::span<const int32_t> rows)
 }
 
 }  // namespace
+
+void Block::forward(Context& ctx, const ModelConfig& config, const Tensor& h, const Batch& batch,
+                    LayerCache cache, const MoeRun& run) const {
+  const StepScope scratch(ctx);
+  {
+    const StepScope attention_scratch(ctx);
+    const Tensor x = ops::rms_norm(ctx, h, attention_norm, config.rms_norm_eps);
+    ops::add_in_place(
+        ctx, h,
+        std::visit([&](const auto& layer) { return layer.forward(ctx, x, batch, cache); }, attention));
+  }
+  const Tensor x = ops::rms_norm(ctx, h, ffn_norm, config.rms_norm_eps);
+  ops::add_in_place(ctx, h,
+                    std::visit(Overloaded{[&](const SwigluFfn& dense) { return dense.forward(ctx, x); },
+                                          [&](const Moe& moe) { return moe.forward(ctx, x, run); }},
+                               ffn));
+}
 
 Transformer Transformer::layout(const ModelConfig& config) {
   Transformer model;
@@ -79,7 +79,7 @@ Tensor Transformer::hidden_states(Context& ctx, const Batch& batch, std::span<co
   const Tensor h = ops::embed(ctx, batch.tokens, embedding);  // [T, d]
   if (ctx.trace != nullptr) ctx.trace->record("embed", -1, h);
   for (size_t layer = 0; layer < blocks.size(); ++layer) {
-    forward_block(ctx, blocks[layer], config, h, batch, caches.empty() ? LayerCache{} : caches[layer], run);
+    blocks[layer].forward(ctx, config, h, batch, caches.empty() ? LayerCache{} : caches[layer], run);
     if (ctx.trace != nullptr) ctx.trace->record("hidden", static_cast<int>(layer), h);
   }
   return h;

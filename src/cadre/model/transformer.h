@@ -17,6 +17,10 @@ struct Block {
   std::variant<Mla, Gqa> attention;
   VectorWeight ffn_norm;
   std::variant<SwigluFfn, Moe> ffn;
+
+  /// In place.
+  void forward(Context& ctx, const ModelConfig& config, const Tensor& h, const Batch& batch, LayerCache cache,
+               const MoeRun& run) const;
 };
 
 struct Transformer {

@@ -24,12 +24,27 @@ class TraceSink {
                               std::span<const float> weights) = 0;
 };
 
+/// Hears the inputs of matrix products (calibration of quantised weights). The tensors die with the
+/// operation.
+class ActivationObserver {
+ public:
+  virtual ~ActivationObserver() = default;
+  /// See ops::matmul.   x: [T, in]
+  virtual void matmul(const Tensor& x, const Weight& w) = 0;
+  /// See ops::head_matmul.   x: [T, H, in]
+  virtual void head_matmul(const Tensor& x, const Weight& w, bool transposed) = 0;
+  /// See ops::expert_ffn; the groups' hidden rows are computed.   x: [T, d]
+  virtual void expert_ffn(const Tensor& x, std::span<const ExpertGroup> groups,
+                          std::span<const int32_t> rows) = 0;
+};
+
 /// Not owned, not shared between threads.
 struct Context {
   Backend& backend;
   Arena& arena;
   Compute compute = Compute::kF32;
   TraceSink* trace = nullptr;
+  ActivationObserver* observer = nullptr;
   Tape* tape = nullptr;  ///< set: operations record their gradients
 
   Tensor allocate(int64_t rows, int64_t width) { return allocate(rows, 1, width); }

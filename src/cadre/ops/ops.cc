@@ -18,6 +18,7 @@ void matmul_backward(const Tape& tape, const Tensor& x, const Weight& w, const T
 
 Tensor matmul_as(Context& ctx, const Tensor& x, const Weight& w, Compute compute) {
   CADRE_CHECK(x.heads == 1 && x.width == w.cols, "x [{}, {}] w [{}, {}]", x.rows, x.width, w.rows, w.cols);
+  if (ctx.observer != nullptr) ctx.observer->matmul(x, w);
   const Tensor y = ctx.allocate(x.rows, w.rows);
   if (Tape* tape = ctx.tape; tape != nullptr) {
     tape->device().gemm({.a = x, .b = values_of(w), .c = y, .b_transposed = true, .add = false});
@@ -43,6 +44,7 @@ void head_matmul(Context& ctx, const Tensor& x, const Weight& w, int64_t first_r
               w.cols);
   CADRE_CHECK(ctx.tape == nullptr, "no gradient");
   CADRE_CHECK(first_row + (x.heads - 1) * head_rows + (transposed ? x.width : y.width) <= w.rows);
+  if (ctx.observer != nullptr) ctx.observer->head_matmul(x, w, transposed);
   ctx.backend.head_matmul({.x = x,
                            .w = w,
                            .first_row = first_row,
@@ -294,6 +296,7 @@ Tensor expert_ffn(Context& ctx, const Tensor& x, std::span<ExpertGroup> groups, 
                           .outputs = ctx.allocate(static_cast<int64_t>(rows.size()), x.width),
                           .y = y,
                           .compute = ctx.compute});
+  if (ctx.observer != nullptr) ctx.observer->expert_ffn(x, groups, rows);
   return y;
 }
 

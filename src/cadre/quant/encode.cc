@@ -287,6 +287,24 @@ void encode_block(DType type, const float* weights, int64_t rows, int64_t cols,
   }
 }
 
+void pack_block(DType type, const uint8_t* codes, const float* scales, int64_t rows, int64_t cols,
+                std::byte* block) {
+  CADRE_CHECK(rows >= 0 && rows <= kPackedRows && cols % kPackedGroup == 0, "{} rows of {}", rows, cols);
+  const int64_t groups = cols / kPackedGroup;
+  std::array<uint8_t, static_cast<size_t>(kPackedRows * kPackedGroup)> group_codes{};
+  group_codes.fill(GroupRounder(type, 0).code(0));
+  for (int64_t group = 0; group < groups; ++group) {
+    for (int64_t row = 0; row < kPackedRows; ++row) {
+      set_packed_scale(type, block + packed_scales_offset(type, group), row,
+                       row < rows ? scales[row * groups + group] : 0.0f);
+      if (row < rows)
+        std::copy_n(codes + row * cols + group * kPackedGroup, kPackedGroup,
+                    group_codes.begin() + row * kPackedGroup);
+    }
+    pack_group(type, group_codes.data(), block + packed_codes_offset(type, group));
+  }
+}
+
 Status check_encodable(DType type, const float* weights, int64_t rows, int64_t cols, int64_t first_row) {
   float limit = std::numeric_limits<float>::max();
   if (is_packed(type)) limit = largest_encodable(type);

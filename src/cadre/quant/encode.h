@@ -51,6 +51,10 @@ double group_error(DType type, float scale, const float* weights, const float* i
 void encode_block(DType type, const float* weights, int64_t rows, int64_t cols,
                   std::span<const float* const> importance, std::byte* block);
 
+/// The same block from codes [rows, cols] and scales [rows, cols / 32] that were chosen before.
+void pack_block(DType type, const uint8_t* codes, const float* scales, int64_t rows, int64_t cols,
+                std::byte* block);
+
 /// Errors: kInvalid for a NaN, an infinity or a magnitude above largest_encodable(type) among `rows` rows of
 /// `cols` weights, naming its row (the first has number `first_row`) and column. `type` may be plain: any
 /// finite value then passes that the type can hold.

@@ -6,6 +6,7 @@
 #include "cadre/base/file.h"
 #include "cadre/base/units.h"
 #include "cadre/formats/safetensors_writer.h"
+#include "cadre/quant/compensator.h"
 #include "cadre/quant/partial_run.h"
 #include "cadre/quant/tensor_encoder.h"
 
@@ -103,6 +104,7 @@ Result<Json> manifest_of(const fs::path& in, const QuantizeOptions& options) {
               {"pure", options.plan.pure},
               {"rules", rules_json(options.plan)},
               {"importance", options.importance == nullptr ? "" : options.importance->identity()},
+              {"gptq", options.gptq == nullptr ? "" : options.gptq->identity},
               {"shard_bytes", options.shard_bytes}};
 }
 
@@ -116,6 +118,7 @@ Result<Json> written_config(const QuantSource& source, const QuantPlan& plan,
                                    {"pure", options.plan.pure},
                                    {"rules", rules_json(options.plan)},
                                    {"importance", options.importance != nullptr},
+                                   {"gptq", options.gptq != nullptr},
                                    {"bits_per_weight", plan.bits_per_weight()}};
   return config;
 }
@@ -164,10 +167,12 @@ Status check_disk(const fs::path& out, const QuantPlan& plan, int64_t there) {
 /// Writes the tensors of a plan that are not there yet.
 class Writing {
  public:
-  Writing(const QuantSource& source, const QuantPlan& plan, const QuantizeOptions& options, PartialRun& run,
-          QuantizeProgress progress)
+  /// `compensator` may be null.
+  Writing(const QuantSource& source, const QuantPlan& plan, const QuantizeOptions& options,
+          Compensator* compensator, PartialRun& run, QuantizeProgress progress)
       : source_(source),
         plan_(plan),
+        compensator_(compensator),
         run_(run),
         progress_(progress),
         encoder_(options.threads, options.importance),
@@ -202,11 +207,12 @@ class Writing {
 
  private:
   Status write_weight(const PlannedWeight& weight, SafetensorsWriter& writer) {
-    Status status = encoder_.encode(source_.rows(weight), weight, [&](std::span<const std::byte> bytes) {
-      done_bytes_ += static_cast<int64_t>(bytes.size());
-      progress_(done_bytes_, total_bytes_);
-      return writer.write(weight.name, bytes);
-    });
+    Status status =
+        encoder_.encode(source_.rows(weight), weight, compensator_, [&](std::span<const std::byte> bytes) {
+          done_bytes_ += static_cast<int64_t>(bytes.size());
+          progress_(done_bytes_, total_bytes_);
+          return writer.write(weight.name, bytes);
+        });
     if (!status && status.error().kind == ErrorKind::kInvalid)
       return invalid("{}: {}", source_.where(weight), status.error().message);
     return status;
@@ -214,6 +220,7 @@ class Writing {
 
   const QuantSource& source_;
   const QuantPlan& plan_;
+  Compensator* compensator_;
   PartialRun& run_;
   QuantizeProgress progress_;
   TensorEncoder encoder_;
@@ -228,6 +235,35 @@ Status check_resumed(const PartialRun& run, const QuantPlan& plan) {
                  run.folder().string(), tensors, run.finished());
 }
 
+/// How many packed matrices of a plan importances can help.
+struct ImportanceUse {
+  int64_t packed = 0;
+  int64_t without = 0;
+  std::string first_without;
+};
+
+ImportanceUse use_of(const ColumnImportance& importance, const QuantPlan& plan) {
+  ImportanceUse use;
+  for (const PlannedWeight& weight : plan.weights) {
+    if (!is_packed(weight.type)) continue;
+    ++use.packed;
+    if (!importance.of_row(weight.name, 0, weight.shape[0]).empty()) continue;
+    if (use.without++ == 0) use.first_without = weight.short_name;
+  }
+  return use;
+}
+
+Status check_importance(const ColumnImportance* importance, const QuantPlan& plan) {
+  if (importance == nullptr) return {};
+  const ImportanceUse use = use_of(*importance, plan);
+  if (use.packed > use.without) return {};
+  return fail(
+      ErrorKind::kUsage,
+      "importances: a matrix of a packed type that they know expected, none found among {} matrices of "
+      "such types: they would change nothing",
+      use.packed);
+}
+
 Status check_options(const QuantizeOptions& options) {
   if (options.shard_bytes >= 1) return {};
   return fail(ErrorKind::kUsage, "size of a file: at least 1 byte expected, {} found", options.shard_bytes);
@@ -235,7 +271,8 @@ Status check_options(const QuantizeOptions& options) {
 
 }  // namespace
 
-std::vector<std::string> quantize_notes(const QuantSource& source, const QuantPlan& plan) {
+std::vector<std::string> quantize_notes(const QuantSource& source, const QuantPlan& plan,
+                                        const ColumnImportance* importance) {
   std::vector<std::string> notes;
   int64_t fallen = 0;
   const PlannedWeight* first = nullptr;
@@ -248,6 +285,13 @@ std::vector<std::string> quantize_notes(const QuantSource& source, const QuantPl
     notes.push_back(
         fmt::format("{} of {} matrices are bf16 instead, because 32 does not divide their rows: {} {}, ...",
                     fallen, plan.weights.size(), first->short_name, to_string(first->shape)));
+  if (importance != nullptr) {
+    if (const ImportanceUse use = use_of(*importance, plan); use.without > 0)
+      notes.push_back(
+          fmt::format("{} of {} packed matrices have no importances and are rounded without: {}, ...",
+                      use.without, use.packed, use.first_without));
+    for (std::string& note : importance->notes()) notes.push_back(std::move(note));
+  }
   if (source.unused_bytes() > 0)
     notes.push_back(fmt::format("{} of tensors that the model does not use are left out",
                                 format_bytes(static_cast<double>(source.unused_bytes()))));
@@ -264,7 +308,13 @@ Result<QuantizeReport> quantize_model(const fs::path& in, const fs::path& out, c
   CADRE_TRY(const QuantSource source, QuantSource::open(in));
   if (!options.requantize) CADRE_CHECK_OK(source.check_not_quantised());
   CADRE_TRY(const QuantPlan plan, plan_quantisation(source.family(), source.target(), options.plan));
+  CADRE_CHECK_OK(check_importance(options.importance, plan));
   CADRE_TRY(const Json config, written_config(source, plan, options));
+  std::optional<Compensator> compensator;
+  if (options.gptq != nullptr) {
+    CADRE_TRY(compensator,
+              Compensator::create(source, *options.gptq, {.threads = options.threads, .isa = options.isa}));
+  }
   CADRE_TRY(const Json manifest, manifest_of(in, options));
   const std::vector<Shard> shards = make_shards(plan, options.shard_bytes);
 
@@ -275,7 +325,7 @@ Result<QuantizeReport> quantize_model(const fs::path& in, const fs::path& out, c
     if (resumed == 0) run.discard();
     return tl::unexpected(status.error());
   }
-  Writing writing(source, plan, options, run, progress);
+  Writing writing(source, plan, options, compensator ? &*compensator : nullptr, run, progress);
   for (const Shard& shard : shards) {
     if (Status status = writing.write(shard); !status) {
       if (run.finished() == 0) run.discard();
@@ -286,13 +336,15 @@ Result<QuantizeReport> quantize_model(const fs::path& in, const fs::path& out, c
   CADRE_CHECK_OK(write_index(plan, shards, run.folder()));
   CADRE_CHECK_OK(write_text_file(run.folder() / "config.json", dump_json(config, 2) + "\n"));
   CADRE_CHECK_OK(run.commit());
+  std::vector<std::string> notes = quantize_notes(source, plan, options.importance);
+  if (compensator) notes.insert(notes.end(), compensator->notes().begin(), compensator->notes().end());
   return QuantizeReport{.tensors = static_cast<int64_t>(plan.weights.size()),
                         .parameters = plan.parameters(),
                         .bytes = plan.bytes(),
                         .source_bytes = source.checkpoint().stored_bytes(),
                         .files = static_cast<int64_t>(shards.size()),
                         .resumed_tensors = resumed,
-                        .notes = quantize_notes(source, plan)};
+                        .notes = std::move(notes)};
 }
 
 }  // namespace cadre

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "cadre/base/function_ref.h"
+#include "cadre/quant/calibration.h"
 #include "cadre/quant/plan.h"
 #include "cadre/quant/source.h"
 
@@ -24,6 +25,8 @@ class ColumnImportance {
   virtual std::span<const float> of_row(std::string_view weight, int64_t row, int64_t rows) const = 0;
   /// Distinguishes it from others: an interrupted run goes on only with the same.
   virtual std::string identity() const = 0;
+  /// What a user should know about it, a sentence each.
+  virtual std::vector<std::string> notes() const { return {}; }
 };
 
 struct QuantizeOptions {
@@ -32,9 +35,13 @@ struct QuantizeOptions {
   /// A file gets no further tensor that would make it larger than this; experts stay whole.
   int64_t shard_bytes = int64_t{8} << 30;
   const ColumnImportance* importance = nullptr;
-  bool requantize = false;  ///< accept a source that is quantised already
-  bool force = false;       ///< replace a model at the output
-  bool restart = false;     ///< discard what an interrupted run left
+  /// Make the errors of columns good by those after them (GPTQ), for the inputs that this text has;
+  /// importances then decide only where that does not (the embedding).
+  const CalibrationText* gptq = nullptr;
+  std::string isa = "auto";  ///< of the text's forward pass; no bit depends on it
+  bool requantize = false;   ///< accept a source that is quantised already
+  bool force = false;        ///< replace a model at the output
+  bool restart = false;      ///< discard what an interrupted run left
 };
 
 struct QuantizeReport {
@@ -50,8 +57,10 @@ struct QuantizeReport {
 /// Hears how many bytes of the tensors' total are written.
 using QuantizeProgress = FunctionRef<void(int64_t done_bytes, int64_t total_bytes)>;
 
-/// What a plan has for notes: the matrices that fell back to bf16, tensors that are left out.
-std::vector<std::string> quantize_notes(const QuantSource& source, const QuantPlan& plan);
+/// What a plan has for notes: the matrices that fell back to bf16, tensors that are left out, packed matrices
+/// without importances (where there are any; may be null).
+std::vector<std::string> quantize_notes(const QuantSource& source, const QuantPlan& plan,
+                                        const ColumnImportance* importance);
 
 /// Writes the directory `out` from the model `in`: config.json, weights in model.safetensors or shards with
 /// an index, and copies of the tokenizer and other small files. The same input and options give the same

@@ -40,6 +40,7 @@ class QuantSource {
   /// Errors: as Model::load.
   static Result<QuantSource> open(const std::filesystem::path& path);
 
+  const Model& model() const { return *model_; }
   const Checkpoint& checkpoint() const { return model_->checkpoint(); }
   const Family& family() const { return *family_; }
   /// Of the quantised model: split_kv_b.

@@ -8,6 +8,7 @@
 
 #include "cadre/base/function_ref.h"
 #include "cadre/base/thread_pool.h"
+#include "cadre/quant/compensator.h"
 #include "cadre/quant/quantize.h"
 
 namespace cadre {
@@ -17,12 +18,16 @@ class TensorEncoder {
   /// `importance` may be null.
   TensorEncoder(int threads, const ColumnImportance* importance);
 
-  /// Hands the weight's bytes to `write` in order. Errors: kInvalid for a weight that cannot be encoded,
-  /// naming row and column; kInterrupt; those of `write`.
-  Status encode(const WeightRows& rows, const PlannedWeight& weight,
+  /// Hands the weight's bytes to `write` in order; `compensator` may be null. Errors: kInvalid for a weight
+  /// that cannot be encoded, naming row and column; kInterrupt; those of `write`.
+  Status encode(const WeightRows& rows, const PlannedWeight& weight, Compensator* compensator,
                 FunctionRef<Status(std::span<const std::byte>)> write);
 
  private:
+  Status encode_plainly(const WeightRows& rows, int64_t first, int64_t count, const PlannedWeight& weight);
+  /// The same with each column's error made good by the next.
+  Status encode_compensated(const WeightRows& rows, int64_t first, int64_t count, const PlannedWeight& weight,
+                            const WeightFeedback& feedback, Backend& backend);
   /// Encodes 16 rows from `first` on. `values` has room for them.
   Status encode_rows(const WeightRows& rows, const PlannedWeight& weight, int64_t first,
                      std::vector<float>& values, std::byte* out) const;
@@ -30,7 +35,9 @@ class TensorEncoder {
   ThreadPool pool_;
   const ColumnImportance* importance_;
   std::vector<std::vector<float>> values_;  ///< by worker
-  std::vector<std::byte> piece_;
+  std::vector<Status> status_;              ///< by block of a piece
+  std::vector<std::byte> piece_;            ///< rows that are encoded together
+  std::vector<float> piece_values_;         ///< the same before
 };
 
 }  // namespace cadre

@@ -74,9 +74,8 @@ TEST_P(PackedTest, RowsDecodeToScaleTimesValue) {
   for (int64_t r = 0; r < kRows; ++r) {
     decode_weight_row(w, r, row.data());
     for (int64_t c = 0; c < kCols; ++c) {
-      const uint8_t code =
-          packed_code(type(), data.data() + r / 16 * block_bytes + packed_codes_offset(type(), c / 32),
-                      r % 16, c % 32);
+      const uint8_t code = packed_code(
+          type(), data.data() + r / 16 * block_bytes + packed_codes_offset(type(), c / 32), r % 16, c % 32);
       EXPECT_EQ(row[static_cast<size_t>(c)], scales[static_cast<size_t>(r * 3 + c / 32)] *
                                                  static_cast<float>(packed_codes(type()).values[code]))
           << r << ' ' << c;

@@ -19,6 +19,6 @@ struct MicroBatch {
 
 /// Rows [first, first + count) of `batch`. Segments without a target, such as what fills up a row, are left
 /// out: they would be counted in balancing.
-MicroBatch micro_batch(TokenBatch& batch, int64_t first, int64_t count);
+MicroBatch micro_batch(const TokenBatch& batch, int64_t first, int64_t count);
 
 }  // namespace cadre::train

@@ -1,0 +1,111 @@
+// `cadre imatrix` and what `cadre quantize` does with a text, on the bundled model.
+#include <gtest/gtest.h>
+
+#include <fstream>
+
+#include "cadre/base/json.h"
+#include "program.h"
+
+namespace cadre {
+namespace {
+
+using testing::run_cadre;
+using testing::ScratchFolder;
+
+const std::string kBundled = CADRE_SOURCE_DIR "/models/cadre-s-standin";
+
+/// A folder with a text to calibrate on and another to measure on.
+struct Texts : ScratchFolder {
+  Texts() {
+    const std::string text = testing::slurp(kBundled + "/README.md");
+    std::ofstream(path() / "calibration.txt") << text.substr(0, text.size() * 3 / 4);
+    std::ofstream(path() / "measured.txt") << text.substr(text.size() * 3 / 4);
+  }
+  std::string file(const char* name) const { return (path() / name).string(); }
+};
+
+Json json_of(const std::string& arguments) {
+  const auto result = run_cadre(arguments);
+  EXPECT_EQ(result.exit_code, 0) << arguments << "\n" << result.err;
+  const auto document = parse_json(result.out, arguments);
+  EXPECT_TRUE(document) << result.out;
+  return document ? *document : Json();
+}
+
+TEST(Calibration, EachMethodIsNearerToTheUnquantisedModel) {
+  const Texts texts;
+  const Json collected = json_of("imatrix " + kBundled + ' ' + texts.file("calibration.txt") + " -o " +
+                                 texts.file("s.imatrix") + " --json");
+  EXPECT_GT(collected["tokens"], 2000);
+  const std::string measure = " " + texts.file("measured.txt") + " --json --compute f32 ";
+  json_of("perplexity " + kBundled + measure + "--save-logits " + texts.file("base"));
+  const auto divergence = [&](const std::string& flags) {
+    json_of("quantize " + kBundled + ' ' + texts.file("out") + " --json --force --type q3 " + flags);
+    const Json report =
+        json_of("perplexity " + texts.file("out") + measure + "--kl-base " + texts.file("base"));
+    return report["kl"]["mean"].get<double>();
+  };
+  const double nearest = divergence("");
+  const double weighted = divergence("--imatrix " + texts.file("s.imatrix"));
+  const double compensated = divergence("--gptq " + texts.file("calibration.txt"));
+  EXPECT_LT(weighted, 0.95 * nearest);
+  EXPECT_LT(compensated, 0.8 * nearest);
+}
+
+TEST(Calibration, InstructionSetsAndThreadsChangeNoByte) {
+  const Texts texts;
+  for (const auto& [name, flags] : {std::pair{"a", " -t 1 --isa generic"}, std::pair{"b", " -t 3"}}) {
+    const auto collected = run_cadre("imatrix " + kBundled + ' ' + texts.file("calibration.txt") +
+                                     " --calibration-tokens 600 -o " + texts.file(name) + ".imatrix" + flags);
+    ASSERT_EQ(collected.exit_code, 0) << collected.err;
+    const auto made = run_cadre("quantize " + kBundled + ' ' + texts.file(name) + " --gptq " +
+                                texts.file("calibration.txt") + " --calibration-tokens 600" + flags);
+    ASSERT_EQ(made.exit_code, 0) << made.err;
+  }
+  EXPECT_EQ(testing::slurp(texts.file("a.imatrix")), testing::slurp(texts.file("b.imatrix")));
+  EXPECT_TRUE(testing::slurp(texts.file("a") + "/model.safetensors") ==
+              testing::slurp(texts.file("b") + "/model.safetensors"));
+}
+
+TEST(Calibration, ATextThatIsTooShortSaysHowLongItIs) {
+  const Texts texts;
+  std::ofstream(texts.file("short.txt")) << "Once upon a time.";
+  std::ofstream(texts.file("empty.txt")).flush();
+  for (const auto& [file, found] :
+       {std::pair{"short.txt", "at least 512 tokens"}, std::pair{"empty.txt", "0 found"}}) {
+    const auto collected =
+        run_cadre("imatrix " + kBundled + ' ' + texts.file(file) + " -o " + texts.file("s.imatrix"));
+    EXPECT_EQ(collected.exit_code, 1) << collected.err;
+    for (const char* part : {file, found})
+      EXPECT_NE(collected.err.find(part), std::string::npos) << collected.err;
+    EXPECT_FALSE(std::filesystem::exists(texts.file("s.imatrix")));
+    const auto made =
+        run_cadre("quantize " + kBundled + ' ' + texts.file("out") + " --gptq " + texts.file(file));
+    EXPECT_EQ(made.exit_code, 1) << made.err;
+    EXPECT_NE(made.err.find(found), std::string::npos) << made.err;
+    EXPECT_FALSE(std::filesystem::exists(texts.file("out.partial")));
+  }
+}
+
+TEST(Calibration, AnotherModelsImportancesAreRefused) {
+  const Texts texts;
+  const auto made = run_cadre("init cadre-s " + texts.file("other") + " --layers 2");
+  ASSERT_EQ(made.exit_code, 0) << made.err;
+  const auto collected = run_cadre("imatrix " + kBundled + ' ' + texts.file("calibration.txt") +
+                                   " --calibration-tokens 600 -o " + texts.file("s.imatrix"));
+  ASSERT_EQ(collected.exit_code, 0) << collected.err;
+  const auto refused = run_cadre("quantize " + texts.file("other") + ' ' + texts.file("out") + " --imatrix " +
+                                 texts.file("s.imatrix"));
+  EXPECT_EQ(refused.exit_code, 1) << refused.err;
+  for (const char* part : {"s.imatrix", "tensor 'layers.0.", "another model's"})
+    EXPECT_NE(refused.err.find(part), std::string::npos) << refused.err;
+  const auto no_file = run_cadre("quantize " + kBundled + ' ' + texts.file("out") + " --imatrix " +
+                                 texts.file("calibration.txt"));
+  EXPECT_EQ(no_file.exit_code, 1) << no_file.err;
+  const auto useless = run_cadre("quantize " + kBundled + ' ' + texts.file("out") +
+                                 " --rule '*=bf16' --imatrix " + texts.file("s.imatrix"));
+  EXPECT_EQ(useless.exit_code, 2) << useless.err;
+}
+
+}  // namespace
+}  // namespace cadre
