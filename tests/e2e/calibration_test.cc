@@ -14,13 +14,9 @@ using testing::ScratchFolder;
 
 const std::string kBundled = CADRE_SOURCE_DIR "/models/cadre-s-standin";
 
-/// A folder with a text to calibrate on and another to measure on.
+/// A folder with a text to calibrate on.
 struct Texts : ScratchFolder {
-  Texts() {
-    const std::string text = testing::slurp(kBundled + "/README.md");
-    std::ofstream(path() / "calibration.txt") << text.substr(0, text.size() * 3 / 4);
-    std::ofstream(path() / "measured.txt") << text.substr(text.size() * 3 / 4);
-  }
+  Texts() { std::ofstream(path() / "calibration.txt") << testing::slurp(kBundled + "/README.md"); }
   std::string file(const char* name) const { return (path() / name).string(); }
 };
 
@@ -32,15 +28,22 @@ Json json_of(const std::string& arguments) {
   return document ? *document : Json();
 }
 
+/// On prose: a few thousand tokens of a README's tables are too few and too unlike for importances to help.
 TEST(Calibration, EachMethodIsNearerToTheUnquantisedModel) {
+  const std::filesystem::path source = testing::shared_folder() / "data/text/tinyshakespeare.txt";
+  if (!std::filesystem::exists(source))
+    GTEST_SKIP() << source << " is not there (CADRE_SHARED names its folder)";
   const Texts texts;
+  const std::string prose = testing::slurp(source);
+  std::ofstream(texts.file("calibration.txt")) << prose.substr(0, 12000);
+  std::ofstream(texts.file("measured.txt")) << prose.substr(prose.size() - 6000);
   const Json collected = json_of("imatrix " + kBundled + ' ' + texts.file("calibration.txt") + " -o " +
                                  texts.file("s.imatrix") + " --json");
-  EXPECT_GT(collected["tokens"], 2000);
+  EXPECT_GT(collected["tokens"], 4000);
   const std::string measure = " " + texts.file("measured.txt") + " --json --compute f32 ";
   json_of("perplexity " + kBundled + measure + "--save-logits " + texts.file("base"));
   const auto divergence = [&](const std::string& flags) {
-    json_of("quantize " + kBundled + ' ' + texts.file("out") + " --json --force --type q3 " + flags);
+    json_of("quantize " + kBundled + ' ' + texts.file("out") + " --json --force --type q2 " + flags);
     const Json report =
         json_of("perplexity " + texts.file("out") + measure + "--kl-base " + texts.file("base"));
     return report["kl"]["mean"].get<double>();
@@ -48,10 +51,12 @@ TEST(Calibration, EachMethodIsNearerToTheUnquantisedModel) {
   const double nearest = divergence("");
   const double weighted = divergence("--imatrix " + texts.file("s.imatrix"));
   const double compensated = divergence("--gptq " + texts.file("calibration.txt"));
-  EXPECT_LT(weighted, 0.95 * nearest);
-  EXPECT_LT(compensated, 0.8 * nearest);
+  // Measured 0.74 and 0.31; the divergences' standard errors are 2 % to 4 %.
+  EXPECT_LT(weighted, 0.85 * nearest);
+  EXPECT_LT(compensated, 0.45 * nearest);
 }
 
+/// A dense layer and one of experts tell as much as all six.
 TEST(Calibration, InstructionSetsAndThreadsChangeNoByte) {
   const Texts texts;
   for (const auto& [name, flags] : {std::pair{"a", " -t 1 --isa generic"}, std::pair{"b", " -t 3"}}) {
@@ -59,7 +64,10 @@ TEST(Calibration, InstructionSetsAndThreadsChangeNoByte) {
                                      " --calibration-tokens 600 -o " + texts.file(name) + ".imatrix" + flags);
     ASSERT_EQ(collected.exit_code, 0) << collected.err;
     const auto made = run_cadre("quantize " + kBundled + ' ' + texts.file(name) + " --gptq " +
-                                texts.file("calibration.txt") + " --calibration-tokens 600" + flags);
+                                texts.file("calibration.txt") +
+                                " --calibration-tokens 600 --rule 'layers.0.*=q4' --rule 'layers.1.*=q4'"
+                                " --rule '*=bf16'" +
+                                flags);
     ASSERT_EQ(made.exit_code, 0) << made.err;
   }
   EXPECT_EQ(testing::slurp(texts.file("a.imatrix")), testing::slurp(texts.file("b.imatrix")));

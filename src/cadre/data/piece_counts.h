@@ -23,7 +23,7 @@ class PieceCounts final : public PieceSink {
   static constexpr size_t kMaxPieceBytes = 256;
 
   /// `count_digits` false leaves out pieces with an ASCII digit, so that no merge makes two digits one token.
-  PieceCounts(bool count_digits, size_t max_distinct = kDefaultMaxDistinct)
+  explicit PieceCounts(bool count_digits, size_t max_distinct = kDefaultMaxDistinct)
       : count_digits_(count_digits), max_distinct_(max_distinct) {}
 
   void piece(std::string_view piece) override;
@@ -36,7 +36,7 @@ class PieceCounts final : public PieceSink {
 
  private:
   struct Hash {
-    using is_transparent = void;
+    using is_transparent = void;  // NOLINT(readability-identifier-naming): the standard's name
     size_t operator()(std::string_view text) const { return std::hash<std::string_view>()(text); }
   };
   void forget_rarest();
