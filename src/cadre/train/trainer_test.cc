@@ -213,10 +213,10 @@ TEST(MicroBatchTest, LeavesOutSegmentsWithoutTargets) {
   TokenBatch batch;
   batch.resize({.rows = 2, .length = 5});
   const RowView first = batch.row(0);
-  const std::vector<int32_t> segments = {0, 0, 1, 1, 2}, targets = {5, -1, -1, -1, 7};
+  const std::vector<int32_t> positions = {0, 1, 0, 1, 0}, targets = {5, -1, -1, -1, 7};
   for (size_t i = 0; i < 5; ++i) {
     first.tokens[i] = static_cast<int32_t>(i);
-    first.segments[i] = segments[i];
+    first.positions[i] = positions[i];
     first.targets[i] = targets[i];
   }
   PackedRows::blank(batch.row(1));
