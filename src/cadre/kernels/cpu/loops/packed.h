@@ -115,6 +115,15 @@ struct CodesQ2 {
 template <class Codes>
 constexpr int64_t kGroupBytes = Codes::kScaleBytes + Codes::kCodeBytes;
 
+/// Fetches the group that is a few groups ahead. With one row of x the processor does so by itself; with
+/// more, the products of a group take longer than it looks ahead, and memory would wait for them.
+template <class Codes>
+CADRE_INLINE void prefetch_ahead(const uint8_t* group) {
+  constexpr int64_t kAheadBytes = 1280;
+#pragma GCC unroll 9
+  for (int64_t i = 0; i < kGroupBytes<Codes>; i += 64) prefetch(group + kAheadBytes + i);
+}
+
 /// Adds one group: sixteen weight rows, unpacked in w, with one row of x.
 template <class Codes>
 CADRE_INLINE Lanes add_group(const Quad (&w)[8], Lanes scales, const int8_t* x, int32_t x_sum, float x_scale,
@@ -149,6 +158,7 @@ void packed_few_rows(const PackedProduct& a, int64_t row) {
       Quad w[8];
       Codes::quads(group + Codes::kScaleBytes, values, w);
       const Lanes w_scales = Codes::scales(group);
+      if (kRows > 1) prefetch_ahead<Codes>(group);
 #pragma GCC unroll 4
       for (int r = 0; r < kRows; ++r)
         y[r] = add_group<Codes>(w, w_scales, x + r * 32, x_sum[r], x_scale[r], y[r]);
@@ -166,6 +176,8 @@ void packed_few_rows(const PackedProduct& a, int64_t row) {
 /// Rows of x whose sums are kept while the groups of a weight block pass: their quantised group and their
 /// sums take 4 to 10 KiB of the first-level cache.
 constexpr int kPackedRowTile = 64;
+/// Up to this many rows, products take no longer than fetching the weights.
+constexpr int64_t kMemoryBoundRows = 16;
 
 /// Rows [row, row + rows) with kBlocks blocks of weights from `block` on: each group is unpacked once for all
 /// the rows, whose sums lie in memory.
@@ -185,6 +197,7 @@ CADRE_INLINE void packed_row_tile(const PackedProduct& a, int64_t row, int64_t r
       const uint8_t* group = first + b * a.block_bytes + g * kGroupBytes<Codes>;
       Codes::quads(group + Codes::kScaleBytes, values, w[b]);
       w_scales[b] = Codes::scales(group);
+      if (rows <= kMemoryBoundRows) prefetch_ahead<Codes>(group);
     }
     const int64_t at = g * a.x.rows + row;
     const int8_t* x = a.x.codes + at * 32;
