@@ -18,11 +18,11 @@ class Train : public ::testing::Test {
   void SetUp() override {
     std::ofstream text(scratch_ / "text.jsonl");
     for (int i = 0; i < 120; ++i)
-      text << R"({"text": "The )" << (i % 3 == 0 ? "cat" : "dog") << " saw " << i % 10
+      text << R"({"text": "The )" << (i % 3 == 0 ? "cat" : "dog") << " saw " << i
            << R"( birds and went home."})"
            << "\n";
     text.close();
-    run("data tokenizer --size 300 --out " + path("tok") + " " + path("text.jsonl"));
+    run("data tokenizer --size 280 --out " + path("tok") + " " + path("text.jsonl"));
     run("data prepare --tokenizer " + path("tok") + " --out " + path("shards") + " --held-out 0.1 " +
         path("text.jsonl"));
     write_config();
@@ -34,7 +34,7 @@ class Train : public ::testing::Test {
   }
   void write_config() const {
     std::ofstream(scratch_ / "run.json") << R"({
-      "model": {"model_type": "cadre", "vocab_size": 300, "hidden_size": 32, "intermediate_size": 64,
+      "model": {"model_type": "cadre", "vocab_size": 280, "hidden_size": 32, "intermediate_size": 64,
         "moe_intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "q_lora_rank": null,
         "kv_lora_rank": 16, "qk_nope_head_dim": 8, "qk_rope_head_dim": 8, "v_head_dim": 16,
         "n_routed_experts": 4, "n_shared_experts": 1, "num_experts_per_tok": 2, "first_k_dense_replace": 1,
