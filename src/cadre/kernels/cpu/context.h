@@ -62,10 +62,11 @@ struct GemmTask {
   int64_t column = 0;
 };
 
-/// One expert's panel, a task of expert_ffn.
+/// A panel of one expert, a task of expert_ffn: outputs [first, first + width).
 struct ExpertTask {
-  int32_t group = 0;
-  int32_t panel = 0;
+  int64_t group = 0;
+  int64_t first = 0;
+  int64_t width = 0;
 };
 
 /// The quantised inputs of one expert's products; unused where its weights are not packed.

@@ -39,7 +39,7 @@ Cut cut(const CpuContext& ctx, int64_t rows, const Weight& w) {
 /// Rows of w in a task of a packed product: with few rows of x enough bytes to be worth a turn, always few
 /// enough for all workers to have some.
 int64_t packed_panel(const CpuContext& ctx, const Weight& w) {
-  constexpr int64_t kPanelBytes = 96 * 1024;
+  constexpr int64_t kPanelBytes = 512 * 1024;
   const int64_t even = ceil_div(w.rows, 4 * ctx.pool.size());
   const int64_t by_bytes = kPanelBytes / std::max<int64_t>(w.row_bytes, 1);
   return std::max(std::min(even, by_bytes) / (2 * kPackedRows), int64_t{1}) * 2 * kPackedRows;

@@ -7,25 +7,30 @@
 namespace cadre::cpu {
 namespace {
 
-/// Weight rows of a task. A panel of gate and up, or of down, is packed when the group has many rows, and
-/// with few rows is small enough for all workers to have something to do even for one expert. Multiples of
-/// 32, so that a panel of hidden channels is whole groups of what follows.
+/// Weight rows of a task. Multiples of 32, so that a panel of hidden channels is whole groups of what
+/// follows.
+///
+/// With many rows of x a panel stays in the second-level cache. With few, it is read from memory once, and
+/// the longer it is the better: fetching ahead begins anew with each. But all workers want several turns,
+/// even with one expert.
 constexpr int64_t kManyRowsPanel = 96;
-constexpr int64_t kFewRowsPanel = 64;
-
-int64_t panel_rows(const ExpertGroup& group) {
-  return group.count >= kPackedFromRows ? kManyRowsPanel : kFewRowsPanel;
-}
+constexpr int64_t kFewRowsPanel = 704;
+constexpr int64_t kTurns = 8;  ///< of each worker, at least
 
 /// One task for each panel of `outputs(group)` outputs of each group.
 template <typename Outputs>
-void list_tasks(const ExpertFfn& args, Outputs outputs, std::vector<ExpertTask>& tasks) {
-  tasks.clear();
+void list_tasks(CpuContext& ctx, const ExpertFfn& args, Outputs outputs) {
+  ctx.expert_tasks.clear();
+  int64_t all = 0;
+  for (const ExpertGroup& group : args.groups) all += group.count > 0 ? outputs(group) : 0;
+  const int64_t turn = std::max(all / (kTurns * ctx.pool.size()) / 32, int64_t{1}) * 32;
   for (size_t g = 0; g < args.groups.size(); ++g) {
     const ExpertGroup& group = args.groups[g];
     if (group.count == 0) continue;
-    const int64_t panels = ceil_div(outputs(group), panel_rows(group));
-    for (int64_t p = 0; p < panels; ++p) tasks.push_back({static_cast<int32_t>(g), static_cast<int32_t>(p)});
+    const bool many = group.count >= kPackedFromRows;
+    const int64_t panel = std::min(turn, many ? kManyRowsPanel : kFewRowsPanel);
+    for (int64_t first = 0; first < outputs(group); first += panel)
+      ctx.expert_tasks.push_back({static_cast<int64_t>(g), first, std::min(panel, outputs(group) - first)});
   }
 }
 
@@ -92,9 +97,7 @@ void group_product(const CpuContext& ctx, const ExpertFfn& args, const Weight& w
 void hidden_panel(CpuContext& ctx, const ExpertFfn& args, const Tensor& x, ExpertTask task, Worker& worker) {
   const ExpertGroup& group = args.groups[static_cast<size_t>(task.group)];
   const ExpertInput& input = ctx.expert_inputs[static_cast<size_t>(task.group)];
-  const int64_t panel = panel_rows(group);
-  const int64_t first = task.panel * panel;
-  const int64_t width = std::min(panel, group.expert.gate.rows - first);
+  const int64_t first = task.first, width = task.width;
   worker.x_rows.resize(static_cast<size_t>(group.count));
   const std::span<const int32_t> rows = rows_of(args, group);
   for (size_t i = 0; i < rows.size(); ++i) worker.x_rows[i] = x.row(rows[i]);
@@ -116,9 +119,7 @@ void hidden_panel(CpuContext& ctx, const ExpertFfn& args, const Tensor& x, Exper
 
 void output_panel(CpuContext& ctx, const ExpertFfn& args, ExpertTask task, Worker& worker) {
   const ExpertGroup& group = args.groups[static_cast<size_t>(task.group)];
-  const int64_t panel = panel_rows(group);
-  const int64_t first = task.panel * panel;
-  const int64_t width = std::min(panel, group.expert.down.rows - first);
+  const int64_t first = task.first, width = task.width;
   worker.x_rows.resize(static_cast<size_t>(group.count));
   for (int64_t i = 0; i < group.count; ++i) worker.x_rows[static_cast<size_t>(i)] = group.hidden.row(i);
   group_product(ctx, args, group.expert.down.slice_rows(first, width), group.count,
@@ -164,14 +165,12 @@ void expert_ffn(CpuContext& ctx, const ExpertFfn& args) {
   int64_t multiply_adds = 0;
   for (const ExpertGroup& group : args.groups)
     multiply_adds += group.count * args.y.width * group.expert.gate.rows;
-  std::vector<ExpertTask>& tasks = ctx.expert_tasks;
-  list_tasks(
-      args, [](const ExpertGroup& group) { return group.expert.gate.rows; }, tasks);
+  const std::vector<ExpertTask>& tasks = ctx.expert_tasks;
+  list_tasks(ctx, args, [](const ExpertGroup& group) { return group.expert.gate.rows; });
   ctx.run(static_cast<int64_t>(tasks.size()), 2 * multiply_adds, [&](int64_t task, int worker) {
     hidden_panel(ctx, args, x, tasks[static_cast<size_t>(task)], ctx.worker(worker));
   });
-  list_tasks(
-      args, [](const ExpertGroup& group) { return group.expert.down.rows; }, tasks);
+  list_tasks(ctx, args, [](const ExpertGroup& group) { return group.expert.down.rows; });
   ctx.run(static_cast<int64_t>(tasks.size()), multiply_adds, [&](int64_t task, int worker) {
     output_panel(ctx, args, tasks[static_cast<size_t>(task)], ctx.worker(worker));
   });
