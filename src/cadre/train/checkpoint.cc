@@ -47,6 +47,7 @@ std::span<std::byte> bytes_of(const Tensor& values) {
 
 Status write_tensors(const fs::path& path, const std::vector<FileTensor>& tensors) {
   std::vector<TensorSpec> specs;
+  specs.reserve(tensors.size());
   for (const FileTensor& tensor : tensors)
     specs.push_back({.name = tensor.name, .dtype = DType::kF32, .shape = tensor.shape});
   CADRE_TRY(SafetensorsWriter writer,
