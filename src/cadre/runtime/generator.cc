@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <chrono>
+#include <limits>
+#include <vector>
 
 #include "cadre/base/interrupt.h"
 #include "cadre/text/stream_decoder.h"
@@ -58,6 +60,14 @@ class TextStream {
   StreamDecoder decoder_;
 };
 
+/// The ids below `end` that are no token.
+std::vector<int32_t> missing_tokens(const Tokenizer& tokenizer, int64_t end) {
+  std::vector<int32_t> missing;
+  for (int32_t id = 0; id < end; ++id)
+    if (!tokenizer.contains(id)) missing.push_back(id);
+  return missing;
+}
+
 }  // namespace
 
 const char* name(FinishReason reason) {
@@ -83,8 +93,9 @@ Result<Generation> generate(Engine& engine, SequenceId sequence, std::span<const
     return fail(ErrorKind::kTooLarge, "the prompt's {} tokens do not fit: {} of the context are left",
                 prompt_tokens, room(engine, sequence));
 
-  // Checkpoints pad the vocabulary: rows of the head beyond the tokenizer's tokens stand for nothing.
+  // Rows of the head may stand for no token: checkpoints pad the vocabulary, and vocabularies leave ids out.
   const int64_t choices = std::min<int64_t>(engine.model().config().vocab_size, tokenizer.vocab_size());
+  const std::vector<int32_t> missing = missing_tokens(tokenizer, choices);
   Sampler sampler(options.sampling);
   for (const int32_t token : prompt) sampler.observe_prompt(token);
   TextStream text_stream(tokenizer, options.skip_special);
@@ -101,6 +112,7 @@ Result<Generation> generate(Engine& engine, SequenceId sequence, std::span<const
   result.prefill_seconds = seconds_since(start);
   const auto decode_start = Clock::now();
   while (true) {
+    for (const int32_t id : missing) logits.row(0)[id] = -std::numeric_limits<float>::infinity();
     const int32_t token = sampler.sample(std::span(logits.row(0), static_cast<size_t>(choices)));
     if (std::find(options.stop_tokens.begin(), options.stop_tokens.end(), token) !=
         options.stop_tokens.end()) {

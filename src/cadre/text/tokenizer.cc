@@ -178,4 +178,6 @@ bool Tokenizer::is_special(int32_t id) const { return data_->vocabulary.is_speci
 
 int32_t Tokenizer::vocab_size() const { return data_->vocabulary.size(); }
 
+bool Tokenizer::contains(int32_t id) const { return data_->vocabulary.contains(id); }
+
 }  // namespace cadre

@@ -84,6 +84,8 @@ class Tokenizer {
 
   /// Highest id + 1; the model's own vocab_size may be larger.
   int32_t vocab_size() const;
+  /// Whether there is a token with this id: a vocabulary may leave ids out.
+  bool contains(int32_t id) const;
 
   std::optional<int32_t> bos() const { return bos_; }
   std::optional<int32_t> eos() const { return eos_; }
