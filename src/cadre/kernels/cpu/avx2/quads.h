@@ -50,9 +50,6 @@ CADRE_INLINE Quad broadcast_quad(const int8_t* p) {
 }
 
 CADRE_INLINE Ints zero_ints() { return {_mm256_setzero_si256(), _mm256_setzero_si256()}; }
-CADRE_INLINE Ints add_ints(Ints a, Ints b) {
-  return {_mm256_add_epi32(a.low, b.low), _mm256_add_epi32(a.high, b.high)};
-}
 CADRE_INLINE Ints broadcast_int(int32_t value) {
   const __m256i all = _mm256_set1_epi32(value);
   return {all, all};

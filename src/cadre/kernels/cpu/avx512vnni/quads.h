@@ -33,7 +33,6 @@ CADRE_INLINE Quad broadcast_quad(const int8_t* p) {
 }
 
 CADRE_INLINE Ints zero_ints() { return {_mm512_setzero_si512()}; }
-CADRE_INLINE Ints add_ints(Ints a, Ints b) { return {_mm512_add_epi32(a.v, b.v)}; }
 template <int kOffset>
 CADRE_INLINE Ints start(int32_t sum) {
   return {_mm512_set1_epi32(-kOffset * sum)};

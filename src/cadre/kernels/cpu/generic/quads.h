@@ -52,11 +52,6 @@ CADRE_INLINE Quad broadcast_quad(const int8_t* p) {
 }
 
 CADRE_INLINE Ints zero_ints() { return {}; }
-CADRE_INLINE Ints add_ints(const Ints& a, const Ints& b) {
-  Ints r;
-  for (int i = 0; i < 16; ++i) r.v[i] = a.v[i] + b.v[i];
-  return r;
-}
 /// What a sum of dot<kOffset> over bytes that add up to `sum` starts from.
 template <int kOffset>
 CADRE_INLINE Ints start(int32_t sum) {
