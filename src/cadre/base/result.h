@@ -21,6 +21,7 @@ enum class ErrorKind {
   kTooLarge,   ///< over a budget or a limit
   kUsage,      ///< the command line asks for something that does not exist
   kInterrupt,  ///< the user asked to stop
+  kBusy,       ///< cannot be taken on now; later it may
 };
 
 struct [[nodiscard]] Error {
