@@ -87,9 +87,8 @@ void score_experts(ScoreFunction function, std::span<const float> logits, std::s
 }
 
 RoutingPlan select_experts(const MoeConfig& config, int layer, const Tensor& router_logits,
-                           std::span<const float> bias, RoutingWorkspace& workspace) {
+                           std::span<const float> bias, int64_t k, RoutingWorkspace& workspace) {
   const auto n_experts = static_cast<size_t>(config.n_routed_experts);
-  const int64_t k = config.num_experts_per_tok;
   RoutingPlan plan = std::move(workspace.plan);
   plan.layer = layer;
   plan.router_logits = router_logits;

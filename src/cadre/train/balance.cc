@@ -8,10 +8,10 @@
 namespace cadre::train {
 namespace {
 
-/// F_i = N / (k T) c_i
-std::vector<double> frequencies(const MoeConfig& c, std::span<const int64_t> counts, int64_t tokens) {
-  const double scale =
-      static_cast<double>(c.n_routed_experts) / static_cast<double>(c.num_experts_per_tok * tokens);
+/// F_i = N c_i / sum c, which is N / (k T) c_i where every token has k experts
+std::vector<double> frequencies(std::span<const int64_t> counts) {
+  const int64_t sum = std::accumulate(counts.begin(), counts.end(), int64_t{0});
+  const double scale = static_cast<double>(counts.size()) / static_cast<double>(std::max<int64_t>(1, sum));
   std::vector<double> result;
   for (const int64_t count : counts) result.push_back(scale * static_cast<double>(count));
   return result;
@@ -79,7 +79,7 @@ void Balance::add_gradient(const RoutingPlan& decided, const Tensor& dlogits) {
   std::vector<double> batch_frequency(n, 0.0);
   if (losses_.batch != 0) {
     CADRE_CHECK(layer.tokens == tokens_, "{} of the step's {} tokens counted", layer.tokens, tokens_);
-    batch_frequency = frequencies(config_, layer.counts, tokens_);
+    batch_frequency = frequencies(layer.counts);
   }
   const double log_n = std::log(static_cast<double>(n));
   const double per_token = 1.0 / static_cast<double>(tokens_);
@@ -88,9 +88,8 @@ void Balance::add_gradient(const RoutingPlan& decided, const Tensor& dlogits) {
   std::vector<double> factor(n);
   std::vector<double> dscores(n);
   for (const SequenceRows& sequence : batch_) {
-    const std::vector<double> frequency = frequencies(
-        config_, count_choices(decided, config_.n_routed_experts, sequence.first_row, sequence.rows),
-        sequence.rows);
+    const std::vector<double> frequency =
+        frequencies(count_choices(decided, config_.n_routed_experts, sequence.first_row, sequence.rows));
     const double per_row = 1.0 / static_cast<double>(sequence.rows * sequences_);
     for (int64_t t = sequence.first_row; t < sequence.first_row + sequence.rows; ++t) {
       const std::span<const float> logits(decided.router_logits.row(t), n);

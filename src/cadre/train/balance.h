@@ -3,8 +3,8 @@
 /// sequence-wise and global-batch auxiliary losses, arXiv:2412.19437 and arXiv:2501.11873; router z-loss,
 /// arXiv:2202.08906), and saying how equal they are.
 ///
-/// With c_i the tokens that chose expert i among T, k chosen of N experts, s the scores and q = s / sum s:
-///   F_i = N / (k T) c_i;   Q_i = mean_t q_ti;   L = sum_i F_i Q_i      (1 when all are equally busy)
+/// With c_i the tokens that chose expert i among N experts, s the scores and q = s / sum s:
+///   F_i = N c_i / sum c;   Q_i = mean_t q_ti;   L = sum_i F_i Q_i      (1 when all are equally busy)
 /// Gradients flow through Q, never through F or the bias.
 
 #include <cstdint>

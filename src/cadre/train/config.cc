@@ -149,6 +149,28 @@ Status read_balance(const JsonFields& fields, TrainConfig& config) {
   return {};
 }
 
+Status read_routing(const JsonFields& fields, TrainConfig& config) {
+  CADRE_TRY(const Section section,
+            Section::open(fields, "routing", {"random_top_k", "share", "warmup", "expert_dropout"}));
+  RandomRoutingOptions& options = config.random_routing;
+  CADRE_TRY(options.dropout, number_in(*section, "expert_dropout", 0, 0, 1));
+  CADRE_TRY(options.share, number_in(*section, "share", options.share, 0, 1));
+  CADRE_TRY(options.warmup, number_in(*section, "warmup", options.warmup, 0, 1));
+  const Json* range = section->find("random_top_k");
+  if (range == nullptr) return {};
+  const auto whole = [&](size_t i) { return (*range)[i].is_number_integer(); };
+  if (!range->is_array() || range->size() != 2 || !whole(0) || !whole(1))
+    return section->error(
+        "random_top_k",
+        fmt::format("expected [lowest, highest], two whole numbers, found {}", describe_json(*range)));
+  options.lowest_k = (*range)[0].get<int64_t>();
+  options.highest_k = (*range)[1].get<int64_t>();
+  if (options.lowest_k < 1 || options.highest_k < options.lowest_k)
+    return section->error("random_top_k", fmt::format("expected 1 <= lowest <= highest, found [{}, {}]",
+                                                      options.lowest_k, options.highest_k));
+  return {};
+}
+
 Status read_rhythm(const JsonFields& fields, TrainConfig& config) {
   CADRE_TRY(const Section validate, Section::open(fields, "validate", {"every", "batches"}));
   CADRE_TRY(config.validate_every, validate->integer_or("every", 0, 0, kMostSteps));
@@ -168,7 +190,7 @@ Result<TrainConfig> parse_train_config(const Json& document, const std::string& 
   const JsonFields fields(document, origin);
   CADRE_CHECK_OK(refuse_unknown(document, fields,
                                 {"model", "start_from", "tokenizer", "data", "out", "seed", "steps", "batch",
-                                 "optimiser", "balance", "validate", "checkpoint"}));
+                                 "optimiser", "balance", "routing", "validate", "checkpoint"}));
   TrainConfig config;
   CADRE_CHECK_OK(read_model(fields, folder, config));
   CADRE_CHECK_OK(read_data(fields, folder, config));
@@ -179,6 +201,7 @@ Result<TrainConfig> parse_train_config(const Json& document, const std::string& 
   CADRE_CHECK_OK(read_batch(fields, config));
   CADRE_CHECK_OK(read_optimiser(fields, config));
   CADRE_CHECK_OK(read_balance(fields, config));
+  CADRE_CHECK_OK(read_routing(fields, config));
   CADRE_CHECK_OK(read_rhythm(fields, config));
   return config;
 }

@@ -11,6 +11,7 @@
 #include "cadre/train/balance.h"
 #include "cadre/train/capacity.h"
 #include "cadre/train/optimiser.h"
+#include "cadre/train/random_routing.h"
 
 namespace cadre::train {
 
@@ -43,6 +44,7 @@ struct TrainConfig {
   double bias_rate = 1e-3;  ///< falls to 0 over the last tenth of the steps
   AuxiliaryLosses losses;
   CapacityOptions capacity;
+  RandomRoutingOptions random_routing;
 
   int64_t validate_every = 0;  ///< steps; 0: never
   int64_t validate_batches = 0;

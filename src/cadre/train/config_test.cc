@@ -41,6 +41,8 @@ TEST(TrainConfig, ReadsEveryField) {
   document["balance"] =
       Json::parse(R"({"bias_rate": 0.01, "sequence_loss": 0, "batch_loss": 0.01, "z_loss": 0.001,
       "capacity_factor": 1.25, "capacity_order": "priority"})");
+  document["routing"] =
+      Json::parse(R"({"random_top_k": [1, 8], "share": 0.4, "warmup": 0.2, "expert_dropout": 0.05})");
   document["validate"] = Json::parse(R"({"every": 10, "batches": 3})");
   document["checkpoint"] = Json::parse(R"({"every": 20, "keep": 5})");
   const TrainConfig config = parse(document).value();
@@ -54,6 +56,11 @@ TEST(TrainConfig, ReadsEveryField) {
   EXPECT_EQ(config.clip, 0.5);
   EXPECT_EQ(config.losses.z, 0.001);
   EXPECT_EQ(config.capacity.order, CapacityOrder::kPriority);
+  EXPECT_EQ(config.random_routing.lowest_k, 1);
+  EXPECT_EQ(config.random_routing.highest_k, 8);
+  EXPECT_EQ(config.random_routing.share, 0.4);
+  EXPECT_EQ(config.random_routing.warmup, 0.2);
+  EXPECT_EQ(config.random_routing.dropout, 0.05);
   EXPECT_EQ(config.validate_batches, 3);
   EXPECT_EQ(config.checkpoint_keep, 5);
 }
@@ -83,6 +90,12 @@ TEST(TrainConfig, NamesTheFieldThatIsWrong) {
                  "field 'optimiser.learning_rate': expected a number from 0 to 10");
   expect_refused("/optimiser/beta2", 1, "field 'optimiser.beta2'");
   expect_refused("/balance/capacity_order", "random", "field 'balance.capacity_order'");
+  expect_refused("/routing", Json::parse(R"({"random_top_k": 3})"), "expected [lowest, highest]");
+  expect_refused("/routing", Json::parse(R"({"random_top_k": [1, 2, 3]})"), "expected [lowest, highest]");
+  expect_refused("/routing", Json::parse(R"({"random_top_k": [0, 2]})"), "expected 1 <= lowest <= highest");
+  expect_refused("/routing", Json::parse(R"({"random_top_k": [3, 2]})"), "expected 1 <= lowest <= highest");
+  expect_refused("/routing", Json::parse(R"({"expert_dropout": 2})"), "field 'routing.expert_dropout'");
+  expect_refused("/routing", Json::parse(R"({"dropout": 0.1})"), "field 'routing.dropout': there is no such");
   expect_refused("/data", Json::array(), "field 'data': expected at least one");
   expect_refused("/data", Json::parse(R"([3])"), "field 'data[0]': expected an object");
   expect_refused("/data", Json::parse(R"([{"path": "x", "share": 1}])"), "field 'data[0].share'");

@@ -52,10 +52,13 @@ int64_t pass_bytes(const ModelConfig& config, int64_t rows) {
          kSlack;
 }
 
-Result<std::unique_ptr<Pass>> Pass::create(const TrainableModel& model, Backend& backend, int64_t max_rows) {
+Result<std::unique_ptr<Pass>> Pass::create(const TrainableModel& model, Backend& backend, int64_t max_rows,
+                                           int64_t max_k) {
   if (backend.gradients() == nullptr)
     return fail(ErrorKind::kUsage, "{} has no gradients: it cannot train", backend.description());
-  const int64_t bytes = pass_bytes(model.config(), max_rows);
+  ModelConfig widest = model.config();
+  if (widest.moe && max_k > 0) widest.moe->num_experts_per_tok = max_k;
+  const int64_t bytes = pass_bytes(widest, max_rows);
   if (2 * bytes > physical_memory_bytes())
     return fail(ErrorKind::kTooLarge,
                 "activations of {} tokens and their gradients take {}, this machine has {}; smaller "
@@ -93,8 +96,11 @@ double Pass::run(const PassBatch& batch, const PassOptions& options) {
   losses_.resize(batch.tokens.size());
   Context ctx{.backend = *backend_, .arena = arena_, .trace = options.trace};
   if (options.gradient) ctx.tape = &*tape_;
-  const MoeRun run{
-      .policies = options.policies, .routing = routing_, .groups = groups_, .auxiliary = options.auxiliary};
+  const MoeRun run{.policies = options.policies,
+                   .routing = routing_,
+                   .groups = groups_,
+                   .auxiliary = options.auxiliary,
+                   .top_k = options.top_k};
   const Batch rows{.tokens = batch.tokens, .sequences = batch.sequences, .cosine = cosine_, .sine = sine_};
   const Tensor h = model.hidden_states(ctx, rows, {}, run);
   const Tensor x = ops::rms_norm(ctx, h, model.final_norm, model.config.rms_norm_eps);

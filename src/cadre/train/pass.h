@@ -22,6 +22,7 @@ struct PassOptions {
   float scale = 1;
   bool gradient = true;  ///< false: the loss only
   std::span<const RoutingPolicy> policies;
+  std::span<const int64_t> top_k;  ///< [layers] experts a token; empty: the model's own number
   const AuxiliaryGradient* auxiliary = nullptr;
   TraceSink* trace = nullptr;
 };
@@ -29,10 +30,11 @@ struct PassOptions {
 /// Thread-compatible. Owns the memory of activations; `model` and `backend` outlive it.
 class Pass {
  public:
-  /// For passes of at most `max_rows` rows. Errors: kUsage when the back end has no gradients, kTooLarge with
-  /// the numbers when the activations do not fit the machine.
-  static Result<std::unique_ptr<Pass>> create(const TrainableModel& model, Backend& backend,
-                                              int64_t max_rows);
+  /// For passes of at most `max_rows` rows and `max_k` experts a token (0: the model's own number). Errors:
+  /// kUsage when the back end has no gradients, kTooLarge with the numbers when the activations do not fit
+  /// the machine.
+  static Result<std::unique_ptr<Pass>> create(const TrainableModel& model, Backend& backend, int64_t max_rows,
+                                              int64_t max_k = 0);
 
   /// The sum of the targets' losses, in f64. Token ids must lie in the vocabulary.
   double run(const PassBatch& batch, const PassOptions& options);

@@ -76,6 +76,7 @@ Result<std::unique_ptr<Trainer>> Trainer::create(TrainConfig config, Backend& ba
   auto trainer = std::unique_ptr<Trainer>(
       new Trainer(std::move(config), backend, std::move(model), std::move(optimiser)));
   trainer->architecture_ = std::move(architecture);
+  CADRE_CHECK_OK(trainer->check_routing());
   CADRE_CHECK_OK(trainer->open_data());
   CADRE_CHECK_OK(trainer->begin(resume));
   return trainer;
@@ -86,14 +87,32 @@ Trainer::Trainer(TrainConfig config, Backend& backend, TrainableModel model, Opt
       backend_(&backend),
       model_(std::move(model)),
       optimiser_(std::move(optimiser)),
-      balance_(model_.config(), config_.losses) {
+      balance_(model_.config(), config_.losses),
+      random_routing_(model_.config(), config_.random_routing, config_.seed, config_.steps) {
   const auto share = [&](double part) {
     return static_cast<int64_t>(std::llround(part * static_cast<double>(config_.steps)));
   };
   schedule_ = {.steps = config_.steps, .warmup = share(config_.warmup), .decay = share(config_.decay)};
+  if (config_.random_routing.dropout > 0 && model_.config().moe)
+    policies_.push_back(random_routing_.dropout());
   policies_.push_back(balance_.policy());
   if (config_.capacity.factor > 0 && model_.config().moe)
     policies_.push_back(capacity_policy(*model_.config().moe, config_.capacity, assigned_, dropped_));
+}
+
+Status Trainer::check_routing() const {
+  const RandomRoutingOptions& options = config_.random_routing;
+  if (options.lowest_k == 0 && options.dropout == 0) return {};
+  const std::optional<MoeConfig>& moe = model_.config().moe;
+  if (!moe) return invalid("field 'routing': the model has no experts");
+  if (options.dropout > 0 && moe->n_shared_experts == 0)
+    return invalid(
+        "field 'routing.expert_dropout': the model has no shared experts to stand in for the others");
+  const int64_t most = moe->n_routed_experts / moe->n_group * moe->topk_group;
+  if (options.highest_k > most)
+    return invalid("field 'routing.random_top_k': {} experts a token, the model has {} to choose from",
+                   options.highest_k, most);
+  return {};
 }
 
 Status Trainer::open_data() {
@@ -117,7 +136,8 @@ Status Trainer::open_data() {
     CADRE_TRY(held_out_, HeldOutBatches::create(*held_out_set_,
                                                 {.rows = config_.micro_sequences, .length = config_.length}));
   }
-  CADRE_TRY(pass_, Pass::create(model_, *backend_, config_.micro_sequences * config_.length));
+  CADRE_TRY(pass_, Pass::create(model_, *backend_, config_.micro_sequences * config_.length,
+                                random_routing_.largest_k()));
   return {};
 }
 
@@ -147,17 +167,22 @@ RunIdentity Trainer::identity() const {
 double Trainer::accumulate(std::span<MicroBatch> micro_batches, double scale) {
   // The batch loss is of the whole step's counts, so they come first where there is more than one pass.
   if (config_.losses.batch > 0 && micro_batches.size() > 1) {
-    for (const MicroBatch& micro : micro_batches)
-      pass_->run(micro.batch(), {.gradient = false, .policies = policies_});
+    for (size_t i = 0; i < micro_batches.size(); ++i) {
+      random_routing_.begin_pass(state_.step, static_cast<int64_t>(i));
+      pass_->run(micro_batches[i].batch(),
+                 {.gradient = false, .policies = policies_, .top_k = random_routing_.top_k()});
+    }
     balance_.stop_counting();
     assigned_ = dropped_ = 0;
   }
   double loss = 0;
-  for (const MicroBatch& micro : micro_batches) {
-    balance_.begin_pass(micro.sequences);
-    loss += pass_->run(
-        micro.batch(),
-        {.scale = static_cast<float>(scale), .policies = policies_, .auxiliary = &balance_.gradient()});
+  for (size_t i = 0; i < micro_batches.size(); ++i) {
+    balance_.begin_pass(micro_batches[i].sequences);
+    random_routing_.begin_pass(state_.step, static_cast<int64_t>(i));
+    loss += pass_->run(micro_batches[i].batch(), {.scale = static_cast<float>(scale),
+                                                  .policies = policies_,
+                                                  .top_k = random_routing_.top_k(),
+                                                  .auxiliary = &balance_.gradient()});
   }
   return loss;
 }

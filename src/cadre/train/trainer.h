@@ -61,6 +61,7 @@ class Trainer {
   Result<StepReport> step();
   /// Forward and backward of all micro-batches; the sum of the losses.
   double accumulate(std::span<MicroBatch> micro_batches, double scale);
+  Status check_routing() const;
   Status check_finite(double loss, double norm, std::span<MicroBatch> micro_batches);
   double held_out_loss();
   Status checkpoint(TrainListener& listener);
@@ -78,6 +79,7 @@ class Trainer {
   std::optional<HeldOutBatches> held_out_;
   std::unique_ptr<Pass> pass_;
   Balance balance_;
+  RandomRouting random_routing_;
   Schedule schedule_;
   RunState state_;
   int64_t assigned_ = 0;

@@ -100,6 +100,11 @@ TEST_F(TrainerTest, LearnsAndWritesAModelThatLoads) {
 }
 
 TEST_F(TrainerTest, ResumedIsUninterruptedBitForBit) {
+  const auto document = [](const std::string& out) {
+    Json json = TrainerTest::document(out);
+    json["routing"] = Json{{"random_top_k", {1, 4}}, {"warmup", 0}, {"expert_dropout", 0.2}};
+    return json;
+  };
   Watch whole_watch;
   const auto whole = open(document("whole"));
   ASSERT_TRUE(whole->run(whole_watch).has_value());
@@ -198,6 +203,22 @@ TEST_F(TrainerTest, RefusesDataThatDoesNotFit) {
   Json nowhere = document("unfit");
   nowhere["data"] = "nowhere";
   EXPECT_NE(refusal(nowhere).find("nowhere"), std::string::npos);
+}
+
+TEST_F(TrainerTest, RefusesRoutingThatTheModelCannotDo) {
+  Json wide = document("unroutable");
+  wide["routing"] = Json{{"random_top_k", {1, 7}}};
+  EXPECT_EQ(refusal(wide), "field 'routing.random_top_k': 7 experts a token, the model has 6 to choose from");
+  Json alone = document("unroutable");
+  alone["model"]["n_shared_experts"] = 0;
+  alone["routing"] = Json{{"expert_dropout", 0.1}};
+  EXPECT_NE(refusal(alone).find("field 'routing.expert_dropout': the model has no shared experts"),
+            std::string::npos);
+  Json dense = document("unroutable");
+  dense["model"]["first_k_dense_replace"] = 2;
+  dense["model"]["n_routed_experts"] = nullptr;
+  dense["routing"] = Json{{"expert_dropout", 0.1}};
+  EXPECT_EQ(refusal(dense), "field 'routing': the model has no experts");
 }
 
 TEST_F(TrainerTest, BatchLossAndCapacityRunOverMicroBatches) {

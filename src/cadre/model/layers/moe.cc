@@ -16,7 +16,8 @@ void trace_plan(TraceSink& trace, const RoutingPlan& plan) {
 
 Tensor Moe::forward(Context& ctx, const Tensor& x, const MoeRun& run) const {
   const Tensor router_logits = ops::matmul_f32(ctx, x, router);  // [T, E]
-  RoutingPlan plan = select_experts(c, layer, router_logits, selection_bias, run.routing);
+  const int64_t k = run.top_k.empty() ? c.num_experts_per_tok : run.top_k[static_cast<size_t>(layer)];
+  RoutingPlan plan = select_experts(c, layer, router_logits, selection_bias, k, run.routing);
   const RoutingPlan decided = ctx.tape == nullptr ? RoutingPlan{} : plan;
   for (const RoutingPolicy& policy : run.policies) plan = policy(std::move(plan));
   if (ctx.trace != nullptr) trace_plan(*ctx.trace, plan);

@@ -24,6 +24,7 @@ struct MoeRun {
   RoutingWorkspace& routing;
   std::vector<ExpertGroup>& groups;
   const AuxiliaryGradient* auxiliary = nullptr;  ///< for passes with a tape; outlives the backward pass
+  std::span<const int64_t> top_k = {};           ///< [layers] experts a token; empty: the model's own number
 };
 
 struct Moe {
