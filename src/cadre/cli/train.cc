@@ -8,6 +8,7 @@
 #include "cadre/cli/io.h"
 #include "cadre/cli/progress.h"
 #include "cadre/train/operations.h"
+#include "cadre/train/report.h"
 #include "cadre/train/trainer.h"
 
 namespace cadre::cli {
@@ -57,6 +58,7 @@ class Follow : public train::TrainListener {
 
 Status run(const Flags& flags) {
   CADRE_TRY(train::TrainConfig config, train::read_train_config(flags.config));
+  const std::filesystem::path out = config.out;
   const CpuOptions cpu{.threads = flags.threads, .isa = flags.isa};
   CADRE_TRY(const std::unique_ptr<Backend> backend, make_cpu_backend(cpu));
   CADRE_TRY(const std::unique_ptr<train::Trainer> trainer,
@@ -74,7 +76,11 @@ Status run(const Flags& flags) {
     status = trainer->run(follow);
     checkpoint = follow.last_checkpoint();
   }
-  if (!checkpoint.empty()) fmt::print(stderr, "checkpoint: {}\n", checkpoint.string());
+  if (!checkpoint.empty()) {
+    fmt::print(stderr, "checkpoint: {}\n", checkpoint.string());
+    CADRE_CHECK_OK(train::write_run_report(out));
+    fmt::print(stderr, "report: {}\n", (out / "report.html").string());
+  }
   return status;
 }
 

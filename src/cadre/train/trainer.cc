@@ -7,6 +7,7 @@
 #include <system_error>
 
 #include "cadre/base/interrupt.h"
+#include "cadre/train/run_log.h"
 
 namespace cadre::train {
 namespace {
@@ -52,16 +53,8 @@ class NotFinite : public TraceSink {
   std::string place_;
 };
 
-Json routing_json(const RoutingMetrics& routing) {
-  return Json{{"max_vio", routing.max_violation},
-              {"max_vio_worst", routing.max_violation_worst},
-              {"max_vio_global", routing.max_violation_global},
-              {"load_entropy", routing.load_entropy},
-              {"gate_entropy", routing.gate_entropy},
-              {"dead_experts", routing.dead_experts},
-              {"drop_rate", routing.drop_rate},
-              {"bias_range", routing.bias_range}};
-}
+/// Of how many steps the log has every expert's load.
+constexpr int64_t kLoadReports = 100;
 
 }  // namespace
 
@@ -247,6 +240,8 @@ Result<StepReport> Trainer::step() {
                     .tokens = tokens,
                     .total_tokens = state_.tokens,
                     .routing = state_.routing.add(balance_, model_.transformer(), dropped_share)};
+  if (state_.step % std::max<int64_t>(1, config_.steps / kLoadReports) == 0)
+    for (const LayerRouting& layer : balance_.layers()) report.loads.push_back({layer.layer, layer.counts});
   report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return report;
 }
@@ -266,16 +261,7 @@ double Trainer::held_out_loss() {
 }
 
 Status Trainer::log(const StepReport& report) {
-  Json line{{"step", report.step},
-            {"loss", report.loss},
-            {"auxiliary", report.auxiliary},
-            {"gradient_norm", report.gradient_norm},
-            {"learning_rate", report.learning_rate},
-            {"tokens", report.total_tokens},
-            {"seconds", report.seconds}};
-  if (model_.config().moe) line["routing"] = routing_json(report.routing);
-  if (report.held_out_loss) line["held_out_loss"] = *report.held_out_loss;
-  const std::string text = dump_json(line) + "\n";
+  const std::string text = log_line(report, model_.config().moe.has_value());
   state_.log_bytes += static_cast<int64_t>(text.size());
   return log_->write(std::as_bytes(std::span(text)));
 }

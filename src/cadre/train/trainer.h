@@ -15,6 +15,12 @@
 
 namespace cadre::train {
 
+/// How often the experts of a layer were chosen.
+struct LayerLoads {
+  int layer = 0;
+  std::vector<int64_t> tokens;  ///< [E]
+};
+
 /// One step, as the log has it.
 struct StepReport {
   int64_t step = 0;      ///< from 1
@@ -27,6 +33,7 @@ struct StepReport {
   double seconds = 0;
   RoutingMetrics routing;
   std::optional<double> held_out_loss;
+  std::vector<LayerLoads> loads;  ///< of a hundred steps of the run; empty in the others
 };
 
 /// Hears how a run goes on.
