@@ -43,6 +43,12 @@ Progress::~Progress() {
   if (open_) std::fputc('\n', stderr);
 }
 
+void Progress::say(const std::string& text) {
+  if (open_) std::fputs("\r\x1b[K", stderr);
+  open_ = false;
+  std::fprintf(stderr, "%s\n", text.c_str());
+}
+
 double Progress::seconds() const { return std::chrono::duration<double>(Clock::now() - start_).count(); }
 
 void Progress::update(int64_t done, int64_t total) { update(done, total, {}); }

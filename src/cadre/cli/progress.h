@@ -24,6 +24,8 @@ class Progress {
   void update(int64_t done, int64_t total);
   /// As update, with a note that replaces the rate: "perplexity 12.3".
   void update(int64_t done, int64_t total, const std::string& note);
+  /// A line of its own, above the one that is rewritten.
+  void say(const std::string& text);
   double seconds() const;
 
  private:

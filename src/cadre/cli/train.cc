@@ -44,6 +44,10 @@ class Follow : public train::TrainListener {
     progress_.update(report.step, trainer_.config().steps, note);
   }
   void on_checkpoint(const std::filesystem::path& folder) override { last_ = folder; }
+  void on_samples(std::span<const train::Sample> samples) override {
+    for (const train::Sample& sample : samples)
+      progress_.say(fmt::format("step {}: {} -> {}", sample.step, sample.prompt, sample.text));
+  }
   const std::filesystem::path& last_checkpoint() const { return last_; }
 
  private:
@@ -60,6 +64,7 @@ Status run(const Flags& flags) {
   CADRE_TRY(train::TrainConfig config, train::read_train_config(flags.config));
   const std::filesystem::path out = config.out;
   const CpuOptions cpu{.threads = flags.threads, .isa = flags.isa};
+  config.samples.cpu = cpu;
   CADRE_TRY(const std::unique_ptr<Backend> backend, make_cpu_backend(cpu));
   CADRE_TRY(const std::unique_ptr<train::Trainer> trainer,
             train::Trainer::create(std::move(config), *backend, flags.resume));

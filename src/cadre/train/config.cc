@@ -171,6 +171,24 @@ Status read_routing(const JsonFields& fields, TrainConfig& config) {
   return {};
 }
 
+Status read_samples(const JsonFields& fields, TrainConfig& config) {
+  CADRE_TRY(const Section section, Section::open(fields, "samples", {"prompts", "raw", "tokens"}));
+  CADRE_TRY(config.samples.raw, section->boolean_or("raw", false));
+  CADRE_TRY(config.samples.tokens, section->integer_or("tokens", config.samples.tokens, 1, kMostLength));
+  const Json* prompts = section->find("prompts");
+  if (prompts == nullptr) return {};
+  if (!prompts->is_array())
+    return section->error("prompts", fmt::format("expected a list, found {}", describe_json(*prompts)));
+  for (const Json& prompt : *prompts) {
+    if (!prompt.is_string() || prompt.get<std::string>().empty())
+      return section->error("prompts", fmt::format("expected texts, found {}", describe_json(prompt)));
+    config.samples.prompts.push_back(prompt.get<std::string>());
+  }
+  if (!config.samples.prompts.empty() && config.tokenizer.empty())
+    return section->error("prompts", "a run without 'tokenizer' cannot answer them");
+  return {};
+}
+
 Status read_rhythm(const JsonFields& fields, TrainConfig& config) {
   CADRE_TRY(const Section validate, Section::open(fields, "validate", {"every", "batches"}));
   CADRE_TRY(config.validate_every, validate->integer_or("every", 0, 0, kMostSteps));
@@ -190,7 +208,7 @@ Result<TrainConfig> parse_train_config(const Json& document, const std::string& 
   const JsonFields fields(document, origin);
   CADRE_CHECK_OK(refuse_unknown(document, fields,
                                 {"model", "start_from", "tokenizer", "data", "out", "seed", "steps", "batch",
-                                 "optimiser", "balance", "routing", "validate", "checkpoint"}));
+                                 "optimiser", "balance", "routing", "validate", "checkpoint", "samples"}));
   TrainConfig config;
   CADRE_CHECK_OK(read_model(fields, folder, config));
   CADRE_CHECK_OK(read_data(fields, folder, config));
@@ -203,6 +221,7 @@ Result<TrainConfig> parse_train_config(const Json& document, const std::string& 
   CADRE_CHECK_OK(read_balance(fields, config));
   CADRE_CHECK_OK(read_routing(fields, config));
   CADRE_CHECK_OK(read_rhythm(fields, config));
+  CADRE_CHECK_OK(read_samples(fields, config));
   return config;
 }
 

@@ -12,6 +12,7 @@
 #include "cadre/train/capacity.h"
 #include "cadre/train/optimiser.h"
 #include "cadre/train/random_routing.h"
+#include "cadre/train/samples.h"
 
 namespace cadre::train {
 
@@ -50,6 +51,7 @@ struct TrainConfig {
   int64_t validate_batches = 0;
   int64_t checkpoint_every = 0;
   int64_t checkpoint_keep = 2;
+  SampleOptions samples;  ///< of each checkpoint
 };
 
 /// Paths in the file are relative to its folder. Errors: kInvalid naming file and field; kNotFound, kIo.

@@ -44,6 +44,7 @@ TEST(TrainConfig, ReadsEveryField) {
   document["routing"] =
       Json::parse(R"({"random_top_k": [1, 8], "share": 0.4, "warmup": 0.2, "expert_dropout": 0.05})");
   document["validate"] = Json::parse(R"({"every": 10, "batches": 3})");
+  document["samples"] = Json::parse(R"({"prompts": ["Hello", "1 + 1?"], "tokens": 9, "raw": true})");
   document["checkpoint"] = Json::parse(R"({"every": 20, "keep": 5})");
   const TrainConfig config = parse(document).value();
   EXPECT_EQ(config.data[1].path, "/b");
@@ -63,6 +64,9 @@ TEST(TrainConfig, ReadsEveryField) {
   EXPECT_EQ(config.random_routing.dropout, 0.05);
   EXPECT_EQ(config.validate_batches, 3);
   EXPECT_EQ(config.checkpoint_keep, 5);
+  EXPECT_EQ(config.samples.prompts, (std::vector<std::string>{"Hello", "1 + 1?"}));
+  EXPECT_EQ(config.samples.tokens, 9);
+  EXPECT_TRUE(config.samples.raw);
 }
 
 /// The document with the value at a pointer replaced.
@@ -96,6 +100,10 @@ TEST(TrainConfig, NamesTheFieldThatIsWrong) {
   expect_refused("/routing", Json::parse(R"({"random_top_k": [3, 2]})"), "expected 1 <= lowest <= highest");
   expect_refused("/routing", Json::parse(R"({"expert_dropout": 2})"), "field 'routing.expert_dropout'");
   expect_refused("/routing", Json::parse(R"({"dropout": 0.1})"), "field 'routing.dropout': there is no such");
+  expect_refused("/samples", Json::parse(R"({"prompts": "Hello"})"),
+                 "field 'samples.prompts': expected a list");
+  expect_refused("/samples", Json::parse(R"({"prompts": [3]})"), "field 'samples.prompts': expected texts");
+  expect_refused("/samples", Json::parse(R"({"prompts": ["Hello"]})"), "a run without 'tokenizer'");
   expect_refused("/data", Json::array(), "field 'data': expected at least one");
   expect_refused("/data", Json::parse(R"([3])"), "field 'data[0]': expected an object");
   expect_refused("/data", Json::parse(R"([{"path": "x", "share": 1}])"), "field 'data[0].share'");

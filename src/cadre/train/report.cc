@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "cadre/train/run_log.h"
+#include "cadre/train/samples.h"
 #include "cadre/train/svg_chart.h"
 
 namespace cadre::train {
@@ -22,7 +23,7 @@ svg .title { font-size: 13px; font-weight: 600; fill: var(--text); }
 polyline { fill: none; stroke-width: 1.6; }
 polyline.series-0 { stroke: #3b7dd8; } text.series-0 { fill: #3b7dd8; }
 polyline.series-1 { stroke: #d9662c; } text.series-1 { fill: #d9662c; }
-dl { display: grid; grid-template-columns: auto 1fr; gap: .2rem 1.2rem; } dt { color: var(--quiet); } dd { margin: 0; }
+dl { display: grid; grid-template-columns: minmax(auto, 16rem) 1fr; gap: .2rem 1.2rem; } dt { color: var(--quiet); } dd { margin: 0; }
 </style>
 )";
 
@@ -88,6 +89,16 @@ std::string facts(const std::vector<LoggedStep>& steps) {
   return html + "</dl>\n";
 }
 
+/// What the last checkpoint said.
+std::string samples_list(const std::vector<Sample>& samples) {
+  if (samples.empty()) return {};
+  std::string html = fmt::format("<h2>Samples of step {}</h2>\n<dl>", samples.back().step);
+  for (const Sample& sample : samples)
+    if (sample.step == samples.back().step)
+      html += fmt::format("<dt>{}</dt><dd>{}</dd>\n", escape_html(sample.prompt), escape_html(sample.text));
+  return html + "</dl>\n";
+}
+
 }  // namespace
 
 Status write_run_report(const std::filesystem::path& run) {
@@ -108,6 +119,8 @@ Status write_run_report(const std::filesystem::path& run) {
   html += loads_map(steps);
   const std::vector speed = {speed_of(steps)};
   html += line_chart("Speed, tokens/s", "step", speed);
+  CADRE_TRY(const std::vector<Sample> samples, read_samples(run / "samples.jsonl"));
+  html += samples_list(samples);
   return write_text_file(run / "report.html", html + "</html>\n");
 }
 

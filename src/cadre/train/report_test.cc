@@ -4,6 +4,7 @@
 
 #include "cadre/data/test_corpus.h"
 #include "cadre/train/run_log.h"
+#include "cadre/train/samples.h"
 #include "cadre/train/svg_chart.h"
 
 namespace cadre::train {
@@ -59,6 +60,29 @@ TEST(RunLog, NamesLineAndFieldOfWhatIsWrong) {
             std::string::npos);
 }
 
+TEST(Samples, ThoseOfTheSameAndLaterStepsAreReplaced) {
+  const Scratch scratch;
+  const auto path = scratch / "samples.jsonl";
+  EXPECT_TRUE(read_samples(path)->empty());
+  ASSERT_TRUE(add_samples(path, std::vector{Sample{10, "a", "one"}}));
+  ASSERT_TRUE(add_samples(path, std::vector{Sample{20, "a", "two"}, Sample{20, "b", "\"<"}}));
+  ASSERT_TRUE(add_samples(path, std::vector{Sample{15, "a", "other"}}));
+  const auto samples = read_samples(path);
+  ASSERT_TRUE(samples) << samples.error().message;
+  ASSERT_EQ(samples->size(), 2u);
+  EXPECT_EQ((*samples)[0].text, "one");
+  EXPECT_EQ((*samples)[1].step, 15);
+  EXPECT_EQ((*samples)[1].text, "other");
+}
+
+TEST(Samples, NamesLineAndFieldOfWhatIsWrong) {
+  const Scratch scratch;
+  const auto samples = read_samples(scratch.file("s.jsonl", "{\"step\": 1, \"prompt\": \"a\"}\n"));
+  ASSERT_FALSE(samples);
+  EXPECT_NE(samples.error().message.find("s.jsonl:1: field 'text'"), std::string::npos)
+      << samples.error().message;
+}
+
 TEST(RunReport, DrawsCurvesAndLoads) {
   const Scratch scratch;
   std::string log;
@@ -71,6 +95,11 @@ TEST(RunReport, DrawsCurvesAndLoads) {
   EXPECT_NE(html.find("<title>1.50</title>"), std::string::npos);  // 30 of a mean of 20
   EXPECT_EQ(std::count(html.begin(), html.end(), '\0'), 0);
   EXPECT_NE(html.find("layer 2"), std::string::npos);
+  EXPECT_EQ(html.find("Samples"), std::string::npos);
+
+  ASSERT_TRUE(add_samples(scratch / "samples.jsonl", std::vector{Sample{3, "1 < 2?", "Yes."}}));
+  ASSERT_TRUE(write_run_report(scratch / ""));
+  EXPECT_NE(slurp(scratch / "report.html").find("<dt>1 &lt; 2?</dt><dd>Yes.</dd>"), std::string::npos);
 }
 
 TEST(SvgChart, SurvivesNothingAndWhatIsNotFinite) {

@@ -18,6 +18,7 @@ constexpr double kRight = 16;
 constexpr double kTop = 34;
 constexpr double kBottom = 36;
 constexpr double kCellHeight = 9;
+constexpr double kBandGap = 5;  // before a row with a name
 constexpr size_t kMostPoints = 1000;
 constexpr int kTicks = 5;
 
@@ -171,10 +172,14 @@ std::string line_chart(const std::string& title, const std::string& x_name,
 
 std::string heat_map(const std::string& title, const std::string& x_name,
                      std::span<const std::string> row_names, std::span<const std::vector<double>> rows) {
-  const double height = kTop + kCellHeight * static_cast<double>(rows.size()) + 20;
+  const auto bands =
+      std::count_if(row_names.begin(), row_names.end(), [](auto& name) { return !name.empty(); });
+  const double height =
+      kTop + kCellHeight * static_cast<double>(rows.size()) + kBandGap * static_cast<double>(bands) + 20;
   std::string svg = svg_begin(height, title);
+  double y = kTop - kCellHeight;
   for (size_t r = 0; r < rows.size(); ++r) {
-    const double y = kTop + kCellHeight * static_cast<double>(r);
+    y += row_names[r].empty() ? kCellHeight : kCellHeight + kBandGap;
     if (!row_names[r].empty())
       svg += fmt::format("<text class=\"tick end\" x=\"{}\" y=\"{:.1f}\">{}</text>\n", kLeft - 6,
                          y + kCellHeight, escape_html(row_names[r]));

@@ -272,7 +272,12 @@ Status Trainer::checkpoint(TrainListener& listener) {
   CADRE_CHECK_OK(log_->flush());
   CADRE_CHECK_OK(write_checkpoint(config_.out, model_, optimiser_, identity(), state_, config_.tokenizer));
   CADRE_CHECK_OK(remove_old_checkpoints(config_.out, config_.checkpoint_keep, state_.best_step));
-  listener.on_checkpoint(checkpoints(config_.out).back().path);
+  const fs::path folder = checkpoints(config_.out).back().path;
+  listener.on_checkpoint(folder);
+  if (config_.samples.prompts.empty()) return {};
+  CADRE_TRY(const std::vector<Sample> samples, take_samples(folder, state_.step, config_.samples));
+  CADRE_CHECK_OK(add_samples(config_.out / "samples.jsonl", samples));
+  listener.on_samples(samples);
   return {};
 }
 

@@ -42,6 +42,7 @@ class TrainListener {
   virtual ~TrainListener() = default;
   virtual void on_step(const StepReport& report) = 0;
   virtual void on_checkpoint(const std::filesystem::path& folder) = 0;
+  virtual void on_samples(std::span<const Sample> /*samples*/) {}
 };
 
 /// Thread-compatible. `backend` outlives it.

@@ -27,9 +27,11 @@ class Watch : public TrainListener {
     if (report.step == interrupt_after) std::raise(SIGINT);
   }
   void on_checkpoint(const std::filesystem::path& folder) override { folders.push_back(folder); }
+  void on_samples(std::span<const Sample> taken) override { samples.assign(taken.begin(), taken.end()); }
 
   std::vector<StepReport> reports;
   std::vector<std::filesystem::path> folders;
+  std::vector<Sample> samples;
   int64_t interrupt_after = -1;
 };
 
@@ -83,6 +85,7 @@ std::unique_ptr<Scratch> TrainerTest::scratch_;
 TEST_F(TrainerTest, LearnsAndWritesAModelThatLoads) {
   Json json = document("learns", 40);
   json["validate"] = Json{{"every", 20}, {"batches", 2}};
+  json["samples"] = Json{{"prompts", {"Story", "Hello"}}, {"raw", true}, {"tokens", 5}};
   const auto trainer = open(json);
   Watch watch;
   ASSERT_TRUE(trainer->run(watch).has_value());
@@ -94,6 +97,11 @@ TEST_F(TrainerTest, LearnsAndWritesAModelThatLoads) {
   const auto model = Model::load(watch.folders.back());
   ASSERT_TRUE(model.has_value()) << model.error().message;
   EXPECT_TRUE(std::filesystem::exists(watch.folders.back() / "tokenizer.json"));
+  ASSERT_EQ(watch.samples.size(), 2u);
+  EXPECT_EQ(watch.samples[1].step, 40);
+  EXPECT_EQ(watch.samples[1].prompt, "Hello");
+  EXPECT_FALSE(watch.samples[1].text.empty());
+  EXPECT_EQ(read_samples(*scratch_ / "learns" / "samples.jsonl")->size(), 4u);  // of steps 20 and 40
   const std::string log = slurp(*scratch_ / "learns" / "log.jsonl");
   EXPECT_EQ(std::count(log.begin(), log.end(), '\n'), 40);
   EXPECT_NE(log.find("\"max_vio_global\""), std::string::npos);
