@@ -64,6 +64,26 @@ TEST_F(Train, MakesAModelThatAnswers) {
   EXPECT_NE(again.err.find("--resume"), std::string::npos) << again.err;
 }
 
+/// The held-out loss of a log's last line.
+double held_out_loss(const std::string& log) {
+  const std::string key = "\"held_out_loss\":";
+  const size_t at = log.rfind(key);
+  return at == std::string::npos ? -1 : std::stod(log.substr(at + key.size()));
+}
+
+TEST_F(Train, GoesOnFromPackedWeights) {
+  run("train " + path("run.json"));
+  run("quantize " + path("run/step-00000030") + " " + path("packed") + " --type q8");
+  std::ofstream(scratch_ / "more.json") << R"({"start_from": "packed", "tokenizer": "tok", "data": "shards",
+      "out": "more", "steps": 1, "batch": {"sequences": 4, "length": 64}, "optimiser": {"learning_rate": 0},
+      "validate": {"every": 1, "batches": 2}})";
+  run("train " + path("more.json"));
+  const double before = held_out_loss(slurp(scratch_ / "run/log.jsonl"));
+  EXPECT_GT(before, 0);
+  EXPECT_NEAR(held_out_loss(slurp(scratch_ / "more/log.jsonl")), before, 0.02 * before);
+  run("run " + path("more/step-00000001") + " --raw -p 'The cat saw' -n 8 --temp 0");
+}
+
 TEST_F(Train, UnknownFieldsAreRefused) {
   std::string text = slurp(scratch_ / "run.json");
   text.replace(text.find("\"steps\""), 7, "\"stepz\"");

@@ -3,8 +3,8 @@
 
   assemble.py --data DIR --out DIR [--seed N] [--megabytes N]
 
-DIR of --data has text/*.jsonl.xz and eval/gsm8k/train.jsonl. Writes books, tales, tale_questions, dialogues, talk,
-instructions, word_problems and generated (.jsonl), and sources.json, which says what each is, how much, and under
+DIR of --data has text/*.jsonl.xz and eval/gsm8k/train.jsonl. Writes books, tales, tale_questions, dialogues,
+instructions, word_problems, generated and calculations (.jsonl), and sources.json, which says what each is, how much, and under
 which licence. The same input, seed and size give the same bytes. Needs only the standard library.
 """
 from __future__ import annotations
@@ -19,7 +19,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from generate import write_records
+from generate import calculations, records, write_records
 
 PLAIN = str.maketrans({"\u201c": '"', "\u201d": '"', "\u2018": "'", "\u2019": "'", "\u2013": "-", "\u2014": "-", "\u2026": "...", "\u00a0": " "})
 
@@ -101,11 +101,6 @@ def dialogues(data: Path, _: random.Random) -> Iterator[dict]:
     yield from alternating(data / "text" / "sgd-dialogues.jsonl.xz")
 
 
-def talk(data: Path, _: random.Random) -> Iterator[dict]:
-    """Conversations between people on many topics."""
-    yield from alternating(data / "text" / "topical-chat.jsonl.xz")
-
-
 def instructions(data: Path, _: random.Random) -> Iterator[dict]:
     """Requests of many kinds, written by people."""
     yield from alternating(data / "text" / "self-instruct-seeds.jsonl.xz")
@@ -123,10 +118,12 @@ SOURCES = [
     (tales, "Project Gutenberg tales as collected for FairytaleQA", "public domain; collection Apache-2.0"),
     (tale_questions, "FairytaleQA, training split", "Apache-2.0"),
     (dialogues, "Schema-Guided Dialogue, training split, utterances only", "CC-BY-SA-4.0"),
-    (talk, "Topical-Chat, utterances only", "CDLA-Sharing-1.0"),
     (instructions, "Self-Instruct seed tasks", "Apache-2.0"),
     (word_problems, "GSM8K, training half", "MIT"),
 ]
+
+
+CALCULATIONS_SHARE = 0.2   # of the generated part's size, beside it
 
 
 def write(path: Path, records: Iterator[dict]) -> tuple[int, int]:
@@ -158,8 +155,10 @@ def main() -> int:
             rng = random.Random(f"{args.seed} {make.__name__}")
             count, size = write(args.out / f"{make.__name__}.jsonl", make(args.data, rng))
             listed.append({"file": f"{make.__name__}.jsonl", "source": source, "licence": licence, "records": count, "bytes": size})
-        count, size = write_records(args.out / "generated.jsonl", args.seed, int(args.megabytes * 1e6), 0.2)
-        listed.append({"file": "generated.jsonl", "source": f"tools/corpus/generate.py, seed {args.seed}", "licence": "Apache-2.0", "records": count, "bytes": size})
+        size = int(args.megabytes * 1e6)
+        for name, source, share in [("generated", records(args.seed, 0.2), 1), ("calculations", calculations(args.seed), CALCULATIONS_SHARE)]:
+            count, written = write_records(args.out / f"{name}.jsonl", source, int(size * share))
+            listed.append({"file": f"{name}.jsonl", "source": f"tools/corpus/generate.py, seed {args.seed}", "licence": "Apache-2.0", "records": count, "bytes": written})
         (args.out / "sources.json").write_text(json.dumps(listed, indent=1) + "\n", encoding="utf-8")
     except (OSError, lzma.LZMAError, json.JSONDecodeError, KeyError) as error:
         print(f"assemble.py: {type(error).__name__}: {error}", file=sys.stderr)

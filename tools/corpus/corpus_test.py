@@ -15,6 +15,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
+from generate import calculations               # noqa: E402
 from lexicon import ANIMALS, DEFS, DETAILS, words   # noqa: E402
 from skills import SKILLS, Gen                      # noqa: E402
 from stories import PLOTS, story                    # noqa: E402
@@ -64,6 +65,16 @@ class Generated(unittest.TestCase):
                     self.assertEqual(OPERATIONS[op](int(p), int(q)), int(z), answer)
                     seen += 1
         self.assertGreater(seen, 20_000)
+
+    def test_calculations_are_true_and_of_every_length(self):
+        lengths = set()
+        for record, _ in zip(calculations(1), range(300)):
+            answers = [m["content"] for m in record["messages"][1::2]]
+            lengths.add(len(answers))
+            for answer in answers:
+                for p, op, q, z in re.findall(r"(\d+) ([-+*x]) (\d+) = (\d+)", answer):
+                    self.assertEqual(OPERATIONS[op](int(p), int(q)), int(z), answer)
+        self.assertEqual(lengths, {1, 2, 3, 4, 5})
 
     def test_sums_cover_two_digits_in_both_orders(self):
         gen = Gen(random.Random(3))

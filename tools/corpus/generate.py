@@ -33,13 +33,22 @@ def records(seed: int, stories: float) -> Iterator[dict]:
         yield {"text": story(rng)} if rng.random() < stories else chat_record(*gen.dialogue())
 
 
-def write_records(path: Path, seed: int, size: int, stories: float) -> tuple[int, int]:
-    """Writes at least `size` bytes under a temporary name and renames. -> (records, bytes)"""
+def calculations(seed: int) -> Iterator[dict]:
+    """Endless chats of one to five sums, differences and products."""
+    rng = random.Random(f"{seed} calculations")
+    gen = Gen(rng)
+    while True:
+        turns = [rng.choices([gen.add, gen.sub, gen.mul], [7, 3, 1])[0]() for _ in range(rng.randint(1, 5))]
+        yield chat_record("", turns)
+
+
+def write_records(path: Path, source: Iterator[dict], size: int) -> tuple[int, int]:
+    """Writes at least `size` bytes of records under a temporary name and renames. -> (records, bytes)"""
     temporary = path.with_name(path.name + ".partial")
     count = written = 0
     try:
         with open(temporary, "w", encoding="utf-8", newline="\n") as out:
-            for record in records(seed, stories):
+            for record in source:
                 if written >= size:
                     break
                 line = json.dumps(record, ensure_ascii=False) + "\n"
@@ -62,7 +71,7 @@ def main() -> int:
     if args.megabytes <= 0 or not 0 <= args.stories <= 1:
         parser.error("--megabytes above 0 and --stories from 0 to 1 expected")
     try:
-        count, written = write_records(args.out, args.seed, int(args.megabytes * 1e6), args.stories)
+        count, written = write_records(args.out, records(args.seed, args.stories), int(args.megabytes * 1e6))
     except OSError as error:
         print(f"generate.py: {error}", file=sys.stderr)
         return 1

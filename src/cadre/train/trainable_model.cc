@@ -27,6 +27,29 @@ void fill_normal(const Parameter& parameter, double deviation, const RandomStrea
   for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(deviation * stream.normal(i));
 }
 
+/// Puts the two stacks of absorbed MLA together as the original matrix: per head W_uk, then W_uv.
+/// k_b: [H * latent, nope] (W_uk transposed), v_b: [H * v, latent]   ->   kv_b: [H * (nope + v), latent]
+void join_kv_b(const MlaConfig& c, const Weight& k_b, const Weight& v_b, const Tensor& kv_b) {
+  std::vector<float> column(static_cast<size_t>(c.qk_nope_head_dim));
+  for (int64_t h = 0; h < c.num_attention_heads; ++h) {
+    const int64_t first = h * (c.qk_nope_head_dim + c.v_head_dim);
+    for (int64_t j = 0; j < c.kv_lora_rank; ++j) {
+      decode_weight_row(k_b, h * c.kv_lora_rank + j, column.data());
+      for (int64_t i = 0; i < c.qk_nope_head_dim; ++i)
+        kv_b.row(first + i)[j] = column[static_cast<size_t>(i)];
+    }
+    for (int64_t i = 0; i < c.v_head_dim; ++i)
+      decode_weight_row(v_b, h * c.v_head_dim + i, kv_b.row(first + c.qk_nope_head_dim + i));
+  }
+}
+
+bool is_kv_b(const Transformer& transformer, const Weight* matrix) {
+  return std::ranges::any_of(transformer.blocks, [&](const Block& block) {
+    const auto* mla = std::get_if<Mla>(&block.attention);
+    return mla != nullptr && matrix == &mla->kv_b_proj;
+  });
+}
+
 }  // namespace
 
 Status TrainableModel::lay_out(FunctionRef<void(Transformer&, WeightVisitor)> visit) {
@@ -64,22 +87,25 @@ Status TrainableModel::lay_out(FunctionRef<void(Transformer&, WeightVisitor)> vi
 }
 
 Result<TrainableModel> TrainableModel::copy(const Model& model) {
-  const ModelConfig& config = model.config();
-  if (const auto* mla = std::get_if<MlaConfig>(&config.attention); mla != nullptr && mla->split_kv_b)
-    return invalid(
-        "{}: kv_b_proj is stored as two stacks; training wants it in one, as in the original model",
-        model.checkpoint().path().string());
+  ModelConfig config = model.config();
+  auto* mla = std::get_if<MlaConfig>(&config.attention);
+  const bool split = mla != nullptr && std::exchange(mla->split_kv_b, false);
   TrainableModel result(config);
   CADRE_CHECK_OK(result.lay_out([&](Transformer& transformer, WeightVisitor visitor) {
     model.checkpoint().visit_weights(transformer, visitor);
   }));
-  // Both visits come in the same order; the second's slots are the source's.
+  // Both visits come in the same order; the second's slots are the source's. Where the source has two stacks,
+  // they are neighbours in the place of kv_b_proj.
   Transformer source = model.transformer();
   std::vector<WeightSlot> slots;
   model.checkpoint().visit_weights(source, [&](const WeightSlot& slot) { slots.push_back(slot); });
   size_t next = 0;
   model.checkpoint().visit_weights(result.transformer_, [&](const WeightSlot& slot) {
     const WeightSlot& from = slots[next++];
+    if (split && is_kv_b(result.transformer_, slot.matrix)) {
+      join_kv_b(*mla, *from.matrix, *slots[next++].matrix, values_of(*slot.matrix));
+      return;
+    }
     if (slot.vector != nullptr) {
       std::copy(from.vector->begin(), from.vector->end(), slot.vector->begin());
       return;

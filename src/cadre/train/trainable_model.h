@@ -29,8 +29,7 @@ struct Parameter {
 /// Thread-compatible. Owns values and gradients; movable, views stay good.
 class TrainableModel {
  public:
-  /// A copy of a model's weights, decoded to f32. Errors: kInvalid for a layout that training does not know
-  /// (kv_b_proj in two), kTooLarge.
+  /// A copy of a model's weights, decoded to f32, with kv_b_proj in one. Errors: kTooLarge.
   static Result<TrainableModel> copy(const Model& model);
 
   /// Fresh weights for the architecture `config` (a config.json): normal with standard deviation 0.02, that

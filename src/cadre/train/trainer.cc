@@ -20,6 +20,7 @@ Result<Json> architecture_of(const TrainConfig& config) {
   if (!config.start_from.empty()) {
     CADRE_TRY(architecture, read_checkpoint_config(config.start_from));
     architecture.erase("quantization_config");
+    architecture.erase("cadre_split_kv_b");
   }
   if (architecture.is_object()) architecture["torch_dtype"] = "float32";
   return architecture;
