@@ -74,6 +74,7 @@ double held_out_loss(const std::string& log) {
 TEST_F(Train, GoesOnFromPackedWeights) {
   run("train " + path("run.json"));
   run("quantize " + path("run/step-00000030") + " " + path("packed") + " --type q8");
+  EXPECT_FALSE(std::filesystem::exists(scratch_ / "packed/training.json"));
   std::ofstream(scratch_ / "more.json") << R"({"start_from": "packed", "tokenizer": "tok", "data": "shards",
       "out": "more", "steps": 1, "batch": {"sequences": 4, "length": 64}, "optimiser": {"learning_rate": 0},
       "validate": {"every": 1, "batches": 2}})";

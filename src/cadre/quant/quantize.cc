@@ -123,10 +123,13 @@ Result<Json> written_config(const QuantSource& source, const QuantPlan& plan,
   return config;
 }
 
-/// Files beside the weights that belong to a model: tokenizer, template, licence.
+/// Files beside the weights that belong to a model: tokenizer, template, licence. Not training.json, from
+/// which a run of training goes on.
 bool is_small_file(const fs::path& path) {
   const std::string name = path.filename().string();
-  if (name == "config.json" || name.ends_with(".index.json") || name.starts_with(".")) return false;
+  if (name == "config.json" || name == "training.json" || name.ends_with(".index.json") ||
+      name.starts_with("."))
+    return false;
   for (const char* extension : {".json", ".jinja", ".txt", ".model", ".md"})
     if (path.extension() == extension) return true;
   return name.starts_with("LICENSE") || name.starts_with("NOTICE");
