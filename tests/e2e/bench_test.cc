@@ -54,9 +54,10 @@ TEST(Bench, KernelsNeedNoModel) {
 }
 
 TEST(Bench, DefaultLengthsFitASmallContext) {
-  const auto result = run_cadre("bench -r 1 -t 1 --json");  // the bundled model has 256 tokens
+  const std::string model = CADRE_SOURCE_DIR "/tests/data/cadre-xs";  // has a context of 256 tokens
+  const auto result = run_cadre("bench " + model + " -r 1 -t 1 --json");
   ASSERT_EQ(result.exit_code, 0) << result.err;
-  EXPECT_EQ(run_cadre("bench -p 512 -r 1").exit_code, 2) << "what is asked for is not changed";
+  EXPECT_EQ(run_cadre("bench " + model + " -p 512 -r 1").exit_code, 2) << "what is asked for is not changed";
 }
 
 TEST(Bench, WrongUsageIsTwo) {

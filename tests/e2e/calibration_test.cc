@@ -1,4 +1,4 @@
-// `cadre imatrix` and what `cadre quantize` does with a text, on the bundled model.
+// `cadre imatrix` and what `cadre quantize` does with a text, on a small trained model.
 #include <gtest/gtest.h>
 
 #include <fstream>
@@ -12,11 +12,11 @@ namespace {
 using testing::run_cadre;
 using testing::ScratchFolder;
 
-const std::string kBundled = CADRE_SOURCE_DIR "/models/cadre-s-standin";
+const std::string kModel = CADRE_SOURCE_DIR "/tests/data/cadre-xs";
 
 /// A folder with a text to calibrate on.
 struct Texts : ScratchFolder {
-  Texts() { std::ofstream(path() / "calibration.txt") << testing::slurp(kBundled + "/README.md"); }
+  Texts() { std::ofstream(path() / "calibration.txt") << testing::slurp(kModel + "/README.md"); }
   std::string file(const char* name) const { return (path() / name).string(); }
 };
 
@@ -37,13 +37,13 @@ TEST(Calibration, EachMethodIsNearerToTheUnquantisedModel) {
   const std::string prose = testing::slurp(source);
   std::ofstream(texts.file("calibration.txt")) << prose.substr(0, 12000);
   std::ofstream(texts.file("measured.txt")) << prose.substr(prose.size() - 6000);
-  const Json collected = json_of("imatrix " + kBundled + ' ' + texts.file("calibration.txt") + " -o " +
+  const Json collected = json_of("imatrix " + kModel + ' ' + texts.file("calibration.txt") + " -o " +
                                  texts.file("s.imatrix") + " --json");
   EXPECT_GT(collected["tokens"], 4000);
   const std::string measure = " " + texts.file("measured.txt") + " --json --compute f32 ";
-  json_of("perplexity " + kBundled + measure + "--save-logits " + texts.file("base"));
+  json_of("perplexity " + kModel + measure + "--save-logits " + texts.file("base"));
   const auto divergence = [&](const std::string& flags) {
-    json_of("quantize " + kBundled + ' ' + texts.file("out") + " --json --force --type q2 " + flags);
+    json_of("quantize " + kModel + ' ' + texts.file("out") + " --json --force --type q2 " + flags);
     const Json report =
         json_of("perplexity " + texts.file("out") + measure + "--kl-base " + texts.file("base"));
     return report["kl"]["mean"].get<double>();
@@ -60,10 +60,10 @@ TEST(Calibration, EachMethodIsNearerToTheUnquantisedModel) {
 TEST(Calibration, InstructionSetsAndThreadsChangeNoByte) {
   const Texts texts;
   for (const auto& [name, flags] : {std::pair{"a", " -t 1 --isa generic"}, std::pair{"b", " -t 3"}}) {
-    const auto collected = run_cadre("imatrix " + kBundled + ' ' + texts.file("calibration.txt") +
+    const auto collected = run_cadre("imatrix " + kModel + ' ' + texts.file("calibration.txt") +
                                      " --calibration-tokens 600 -o " + texts.file(name) + ".imatrix" + flags);
     ASSERT_EQ(collected.exit_code, 0) << collected.err;
-    const auto made = run_cadre("quantize " + kBundled + ' ' + texts.file(name) + " --gptq " +
+    const auto made = run_cadre("quantize " + kModel + ' ' + texts.file(name) + " --gptq " +
                                 texts.file("calibration.txt") +
                                 " --calibration-tokens 600 --rule 'layers.0.*=q4' --rule 'layers.1.*=q4'"
                                 " --rule '*=bf16'" +
@@ -82,13 +82,13 @@ TEST(Calibration, ATextThatIsTooShortSaysHowLongItIs) {
   for (const auto& [file, found] :
        {std::pair{"short.txt", "at least 512 tokens"}, std::pair{"empty.txt", "0 found"}}) {
     const auto collected =
-        run_cadre("imatrix " + kBundled + ' ' + texts.file(file) + " -o " + texts.file("s.imatrix"));
+        run_cadre("imatrix " + kModel + ' ' + texts.file(file) + " -o " + texts.file("s.imatrix"));
     EXPECT_EQ(collected.exit_code, 1) << collected.err;
     for (const char* part : {file, found})
       EXPECT_NE(collected.err.find(part), std::string::npos) << collected.err;
     EXPECT_FALSE(std::filesystem::exists(texts.file("s.imatrix")));
     const auto made =
-        run_cadre("quantize " + kBundled + ' ' + texts.file("out") + " --gptq " + texts.file(file));
+        run_cadre("quantize " + kModel + ' ' + texts.file("out") + " --gptq " + texts.file(file));
     EXPECT_EQ(made.exit_code, 1) << made.err;
     EXPECT_NE(made.err.find(found), std::string::npos) << made.err;
     EXPECT_FALSE(std::filesystem::exists(texts.file("out.partial")));
@@ -99,7 +99,7 @@ TEST(Calibration, AnotherModelsImportancesAreRefused) {
   const Texts texts;
   const auto made = run_cadre("init cadre-s " + texts.file("other") + " --layers 2");
   ASSERT_EQ(made.exit_code, 0) << made.err;
-  const auto collected = run_cadre("imatrix " + kBundled + ' ' + texts.file("calibration.txt") +
+  const auto collected = run_cadre("imatrix " + kModel + ' ' + texts.file("calibration.txt") +
                                    " --calibration-tokens 600 -o " + texts.file("s.imatrix"));
   ASSERT_EQ(collected.exit_code, 0) << collected.err;
   const auto refused = run_cadre("quantize " + texts.file("other") + ' ' + texts.file("out") + " --imatrix " +
@@ -107,10 +107,10 @@ TEST(Calibration, AnotherModelsImportancesAreRefused) {
   EXPECT_EQ(refused.exit_code, 1) << refused.err;
   for (const char* part : {"s.imatrix", "tensor 'layers.0.", "another model's"})
     EXPECT_NE(refused.err.find(part), std::string::npos) << refused.err;
-  const auto no_file = run_cadre("quantize " + kBundled + ' ' + texts.file("out") + " --imatrix " +
+  const auto no_file = run_cadre("quantize " + kModel + ' ' + texts.file("out") + " --imatrix " +
                                  texts.file("calibration.txt"));
   EXPECT_EQ(no_file.exit_code, 1) << no_file.err;
-  const auto useless = run_cadre("quantize " + kBundled + ' ' + texts.file("out") +
+  const auto useless = run_cadre("quantize " + kModel + ' ' + texts.file("out") +
                                  " --rule '*=bf16' --imatrix " + texts.file("s.imatrix"));
   EXPECT_EQ(useless.exit_code, 2) << useless.err;
 }

@@ -1,4 +1,4 @@
-// `cadre quantize` on the bundled model and, where it is there, on the reference checkpoints.
+// `cadre quantize` on a small trained model and, where it is there, on the reference checkpoints.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -15,7 +15,7 @@ namespace {
 using testing::run_cadre;
 using testing::ScratchFolder;
 
-const std::string kBundled = CADRE_SOURCE_DIR "/models/cadre-s-standin";
+const std::string kModel = CADRE_SOURCE_DIR "/tests/data/cadre-xs";
 
 Json json_of(const std::string& arguments) {
   const auto result = run_cadre(arguments);
@@ -27,16 +27,16 @@ Json json_of(const std::string& arguments) {
 
 double perplexity(const std::string& model) {
   return json_of("perplexity " + model +
-                 " " CADRE_SOURCE_DIR "/models/cadre-s-standin/README.md --json")["perplexity"]
+                 " " CADRE_SOURCE_DIR "/tests/data/cadre-xs/README.md --json")["perplexity"]
       .get<double>();
 }
 
-TEST(QuantizeCommand, TheBundledModelStaysItself) {
+TEST(QuantizeCommand, ATrainedModelStaysItself) {
   const ScratchFolder scratch;
-  const double before = perplexity(kBundled);
+  const double before = perplexity(kModel);
   for (const auto& [type, ratio] : {std::pair{"q8", 1.01}, std::pair{"q4", 1.06}}) {
     const std::string out = (scratch / type).string();
-    const Json report = json_of("quantize " + kBundled + " " + out + " --json --type " + type);
+    const Json report = json_of("quantize " + kModel + " " + out + " --json --type " + type);
     EXPECT_LT(report["bytes"].get<double>(), report["source_bytes"].get<double>());
     EXPECT_LT(perplexity(out), before * ratio) << type;
     const Json facts = json_of("inspect " + out + " --json");
@@ -52,7 +52,7 @@ TEST(QuantizeCommand, TheBundledModelStaysItself) {
 TEST(QuantizeCommand, ADryRunShowsThePlanAndWritesNothing) {
   const ScratchFolder scratch;
   const std::string out = (scratch / "out").string();
-  const auto result = run_cadre("quantize " + kBundled + " " + out + " --dry-run --rule '*.down=q8'");
+  const auto result = run_cadre("quantize " + kModel + " " + out + " --dry-run --rule '*.down=q8'");
   EXPECT_EQ(result.exit_code, 0) << result.err;
   for (const char* part : {"routed experts", "q4", "q8", "bits per weight"})
     EXPECT_NE(result.out.find(part), std::string::npos) << result.out;
@@ -62,7 +62,7 @@ TEST(QuantizeCommand, ADryRunShowsThePlanAndWritesNothing) {
 
 TEST(QuantizeCommand, WrongUsageSaysWhatWasExpected) {
   const ScratchFolder scratch;
-  const std::string in_out = "quantize " + kBundled + " " + (scratch / "out").string();
+  const std::string in_out = "quantize " + kModel + " " + (scratch / "out").string();
   for (const auto& [flags, part] :
        {std::pair{" --type q5", "mxfp4"}, std::pair{" --rule head=q5", "mxfp4"},
         std::pair{" --rule head", "GLOB=TYPE"}, std::pair{" --rule layers.77.attention.o=q8", "layers.77"}}) {

@@ -161,8 +161,8 @@ TEST_F(Convert, ExpertsOfDifferentTypesCannotBeStacked) {
 }
 
 TEST_F(Convert, APreTokenizerWithoutANameNeedsOne) {
-  const fs::path bundled = fs::path(CADRE_SOURCE_DIR) / "models" / "cadre-s-standin";
-  fs::copy(bundled, path("b"), fs::copy_options::recursive);
+  const fs::path trained = fs::path(CADRE_SOURCE_DIR) / "tests" / "data" / "cadre-xs";
+  fs::copy(trained, path("b"), fs::copy_options::recursive);
   std::string json = read_text_file(path("b") / "tokenizer.json").value();
   const size_t at = json.find("{1,3}");
   ASSERT_NE(at, json.npos);

@@ -117,12 +117,12 @@ TEST_F(RoundTrip, NarrowTypesBecomeQ8WithTheSameValues) {
 }
 
 TEST_F(RoundTrip, TokenizerAndTemplateSayTheSame) {
-  const fs::path bundled = fs::path(CADRE_SOURCE_DIR) / "models" / "cadre-s-standin";
-  const auto there = convert_to_gguf(bundled, path("b.gguf"), {}, testing::kNoProgress);
+  const fs::path trained = fs::path(CADRE_SOURCE_DIR) / "tests" / "data" / "cadre-xs";
+  const auto there = convert_to_gguf(trained, path("b.gguf"), {}, testing::kNoProgress);
   ASSERT_TRUE(there.has_value()) << there.error().message;
   const auto back = to_directory("b.gguf", "b");
   ASSERT_TRUE(back.has_value()) << back.error().message;
-  const TextAssets original = load_text_assets(bundled).value();
+  const TextAssets original = load_text_assets(trained).value();
   const TextAssets gguf = load_text_assets(path("b.gguf")).value();
   const TextAssets again = load_text_assets(path("b")).value();
   const std::string texts[] = {"Hello, world! 12345 times.",
@@ -141,7 +141,7 @@ TEST_F(RoundTrip, TokenizerAndTemplateSayTheSame) {
     EXPECT_EQ(assets->stop_tokens, original.stop_tokens);
     EXPECT_EQ(assets->chat_template.has_value(), original.chat_template.has_value());
   }
-  expect_same_tensors(bundled, path("b"));
+  expect_same_tensors(trained, path("b"));
 }
 
 TEST_F(RoundTrip, SplitProjectionsOfADirectoryStayAsTheyAre) {
