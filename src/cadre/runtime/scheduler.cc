@@ -84,6 +84,8 @@ class ThreadedScheduler final : public Scheduler {
 
 Result<RequestId> ThreadedScheduler::submit(Request request, std::shared_ptr<RequestListener> listener) {
   CADRE_CHECK_OK(check(request, engine_));
+  const std::optional<MoeConfig>& moe = engine_.model().config().moe;
+  if (moe && request.experts == moe->num_experts_per_tok) request.experts = 0;
   auto job = std::make_unique<Job>(std::move(request), std::move(listener));
   const std::unique_lock lock(mutex_);
   const int64_t queued = static_cast<int64_t>(arrivals_.size()) + published_.queued;

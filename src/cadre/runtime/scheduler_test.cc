@@ -114,5 +114,64 @@ TEST_F(SchedulerTest, AnswersAfterPreemptionAreThoseAlone) {
   EXPECT_EQ(stats.free_pages, stats.pages);
 }
 
+TEST_F(SchedulerTest, AnswersFromThePrefixCacheAreThoseAlone) {
+  Engine engine = make_engine(4096);
+  const std::unique_ptr<Scheduler> scheduler = make_scheduler(engine, {.prefill_rows = 48});
+  const std::vector<int32_t> system = test_prompt(99, 200);
+  const auto ask = [&](Request request) {
+    auto heard = std::make_shared<Recorder>();
+    EXPECT_TRUE(scheduler->submit(std::move(request), heard).has_value());
+    return heard;
+  };
+  const auto request = [&](uint64_t which) {
+    Request result{.prompt = system, .max_tokens = 70};
+    const std::vector<int32_t> rest = test_prompt(which, 30);
+    result.prompt.insert(result.prompt.end(), rest.begin(), rest.end());
+    result.sampling.seed = which;
+    return result;
+  };
+  const auto first = ask(request(1));
+  EXPECT_EQ(first->wait().stats.cached_tokens, 0);
+  const auto second = ask(request(2));
+  const auto third = ask(request(3));
+  Request private_request = request(4);
+  private_request.use_prefix_cache = false;
+  const auto fourth = ask(std::move(private_request));
+  EXPECT_EQ(second->wait().stats.cached_tokens, 192);
+  EXPECT_EQ(third->wait().stats.cached_tokens, 192);
+  EXPECT_EQ(fourth->wait().stats.cached_tokens, 0);
+
+  // A conversation goes on: the answer is in the cache too.
+  Request next = request(1);
+  next.prompt.insert(next.prompt.end(), first->tokens.begin(), first->tokens.end());
+  next.prompt.push_back(7);
+  const Answer expected_next = alone(next);
+  const auto fifth = ask(std::move(next));
+  EXPECT_EQ(fifth->wait().stats.cached_tokens, (230 + 69) / 64 * 64);
+  EXPECT_EQ(fifth->tokens, expected_next.tokens);
+
+  // Another number of experts is another computation.
+  Request fewer = request(2);
+  fewer.experts = 1;
+  EXPECT_EQ(ask(std::move(fewer))->wait().stats.cached_tokens, 0);
+
+  EXPECT_EQ(first->tokens, alone(request(1)).tokens);
+  EXPECT_EQ(second->tokens, alone(request(2)).tokens);
+  EXPECT_EQ(third->tokens, alone(request(3)).tokens);
+  EXPECT_EQ(fourth->tokens, alone(request(4)).tokens);
+  EXPECT_TRUE(scheduler->drain(milliseconds(10000)));
+  const SchedulerStats stats = scheduler->stats();
+  EXPECT_EQ(stats.cached_tokens, 192 + 192 + (230 + 69) / 64 * 64);
+  EXPECT_GT(stats.cached_pages, 0);
+  EXPECT_EQ(stats.cached_pages + stats.free_pages, stats.pages);
+}
+
+TEST_F(SchedulerTest, ASmallCacheGivesUpPrefixesBeforeRequests) {
+  Engine engine = make_engine(448);
+  const SchedulerStats stats = check_company(engine, {.prefill_rows = 48}, 14, 200);
+  EXPECT_GT(stats.preempted, 0);
+  EXPECT_EQ(stats.cached_pages + stats.free_pages, stats.pages);
+}
+
 }  // namespace
 }  // namespace cadre

@@ -4,11 +4,13 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
 #include "cadre/runtime/expert_usage.h"
 #include "cadre/runtime/job.h"
+#include "cadre/runtime/prefix_cache.h"
 #include "cadre/runtime/step_rows.h"
 #include "cadre/runtime/token_chooser.h"
 #include "cadre/runtime/waiting_queue.h"
@@ -57,7 +59,15 @@ class StepLoop {
   void take_token(Job& job, std::span<float> logits, std::span<const ExpertChoice> routing);
   void take_embedding(Job& job, const Tensor& hidden);
 
-  /// Closes the job's sequence.
+  /// Pages that the prefix cache has for the beginning of the job's tokens.
+  std::span<const int32_t> find_prefix(const Job& job);
+  /// Lengthens the job's sequence by what the prefix cache has of its next tokens.
+  void take_prefix(Job& job);
+  /// Enters the job's full pages into the prefix cache.
+  void keep_prefix(const Job& job);
+  /// Frees `count` pages at the cost of the prefix cache, if so many are not free.
+  void make_room(int64_t count);
+  /// Keeps what was computed, and closes the job's sequence.
   void release(Job& job);
   void finish(Job& job, FinishReason reason);
   void fail(Job& job, const Error& error);
@@ -69,6 +79,7 @@ class StepLoop {
   SchedulerOptions options_;
   TokenChooser chooser_;
   std::shared_ptr<ExpertUsage> usage_;  ///< shared with the engine's policy, which may outlive this
+  std::optional<PrefixCache> prefixes_;
   ClientLedger ledger_;
   WaitingQueue waiting_;
   std::vector<std::unique_ptr<Job>> running_;  ///< in the order of admission
