@@ -6,12 +6,19 @@
 #include "cadre/base/check.h"
 
 namespace cadre {
+namespace {
 
-StepLoop::StepLoop(Engine& engine, SamplableTokens samplable, const SchedulerOptions& options)
+constexpr int kSavedPerStep = 4;  ///< pages copied out: megabytes, so a millisecond or two
+
+}  // namespace
+
+StepLoop::StepLoop(Engine& engine, SamplableTokens samplable, const SchedulerOptions& options,
+                   std::unique_ptr<SnapshotStore> snapshots)
     : engine_(engine),
       options_(options),
       chooser_(std::move(samplable), engine.model().config().vocab_size, engine.max_sequence_tokens()),
-      usage_(std::make_shared<ExpertUsage>(engine.model().config())) {
+      usage_(std::make_shared<ExpertUsage>(engine.model().config())),
+      snapshots_(std::move(snapshots)) {
   if (options.prefix_cache) prefixes_.emplace(engine.kv_cache());
   engine_.add_policy([usage = usage_](RoutingPlan plan) {
     usage->hear(plan);
@@ -21,6 +28,7 @@ StepLoop::StepLoop(Engine& engine, SamplableTokens samplable, const SchedulerOpt
 
 StepLoop::~StepLoop() {
   for (const std::unique_ptr<Job>& job : running_) release(*job);
+  while (has_unsaved()) save_one();
 }
 
 void StepLoop::add(std::unique_ptr<Job> job) {
@@ -53,6 +61,7 @@ void StepLoop::step() {
   plan_rows();
   run_step();
   drop_ended();
+  save_some();
   counters_.busy_seconds += std::chrono::duration<double>(Job::Clock::now() - start).count();
 }
 
@@ -102,6 +111,7 @@ bool StepLoop::try_admit(Job& job) {
   job.sequence = engine_.open_sequence();
   job.admission = ++admissions_;
   take_prefix(job);
+  load_prefix(job);
   if (!job.started) {
     job.started = true;
     job.stats.queue_seconds = job.age(Job::Clock::now());
@@ -257,10 +267,51 @@ void StepLoop::take_prefix(Job& job) {
   if (std::ssize(found) <= own_pages) return;
   engine_.truncate(*job.sequence, own_pages * kPageTokens);
   engine_.append_pages(*job.sequence, found.subspan(static_cast<size_t>(own_pages)));
+  count_cached(job, engine_.length(*job.sequence) - length);
+}
+
+void StepLoop::load_prefix(Job& job) {
+  if (!snapshots_ || !job.request.use_prefix_cache || !job.generates()) return;
+  KvCache& cache = engine_.kv_cache();
+  std::vector<std::byte> bytes;
+  while (true) {
+    const int64_t end = engine_.length(*job.sequence) + kPageTokens;
+    if (end >= static_cast<int64_t>(job.tokens.size())) return;
+    const PageName name{.experts = job.request.experts,
+                        .tokens = std::span(job.tokens).first(static_cast<size_t>(end))};
+    bytes.resize(static_cast<size_t>(cache.page_bytes()));
+    if (!snapshots_->contains(name) || !snapshots_->load(name, bytes)) return;
+    make_room(1);
+    const int32_t page = cache.take_page();
+    if (page < 0) return;
+    cache.write_page(page, bytes);
+    engine_.append_pages(*job.sequence, std::span(&page, 1));
+    cache.give_page(page);
+    keep_prefix(job);
+    prefixes_->forget_new(name.experts, name.tokens);
+    count_cached(job, kPageTokens);
+  }
+}
+
+void StepLoop::count_cached(Job& job, int64_t tokens) {
   if (job.stats.preemptions > 0) return;
-  const int64_t gained = engine_.length(*job.sequence) - length;
-  job.stats.cached_tokens += gained;
-  counters_.cached_tokens += gained;
+  job.stats.cached_tokens += tokens;
+  counters_.cached_tokens += tokens;
+}
+
+bool StepLoop::save_one() {
+  const std::optional<PrefixCache::Prefix> prefix = prefixes_->next_new();
+  if (!prefix) return false;
+  const PageName name{.experts = prefix->experts, .tokens = prefix->tokens};
+  if (snapshots_->contains(name)) return true;
+  std::vector<std::byte> bytes(static_cast<size_t>(engine_.kv_cache().page_bytes()));
+  engine_.kv_cache().read_page(prefix->page, bytes);
+  snapshots_->save(name, std::move(bytes));
+  return true;
+}
+
+void StepLoop::save_some() {
+  for (int i = 0; i < kSavedPerStep && has_unsaved() && snapshots_->has_room(); ++i) save_one();
 }
 
 void StepLoop::keep_prefix(const Job& job) {

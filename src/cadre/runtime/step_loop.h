@@ -11,6 +11,7 @@
 #include "cadre/runtime/expert_usage.h"
 #include "cadre/runtime/job.h"
 #include "cadre/runtime/prefix_cache.h"
+#include "cadre/runtime/snapshot_store.h"
 #include "cadre/runtime/step_rows.h"
 #include "cadre/runtime/token_chooser.h"
 #include "cadre/runtime/waiting_queue.h"
@@ -21,7 +22,10 @@ namespace cadre {
 class StepLoop {
  public:
   /// `engine` must outlive the loop, which alone uses it.
-  StepLoop(Engine& engine, SamplableTokens samplable, const SchedulerOptions& options);
+  /// `snapshots` may be null.
+  StepLoop(Engine& engine, SamplableTokens samplable, const SchedulerOptions& options,
+           std::unique_ptr<SnapshotStore> snapshots);
+  /// Has what is still in memory alone written, too.
   ~StepLoop();
   StepLoop(const StepLoop&) = delete;
   StepLoop& operator=(const StepLoop&) = delete;
@@ -36,9 +40,16 @@ class StepLoop {
   /// Admits who fits, and computes one step of those that run.
   void step();
 
-  const ExpertUsage& usage() const { return *usage_; }
-  /// Without `refused` and `expert_tokens`, which others count.
+  /// Whether pages wait to be handed to the snapshots' writer.
+  bool has_unsaved() const { return snapshots_ != nullptr && prefixes_->new_pages() > 0; }
+  /// Hands over a few pages, as many as its writer takes without a wait.
+  void save_some();
+
+  /// What the loop counts itself.
   SchedulerStats stats() const;
+  /// What its parts count; any thread may ask.
+  const ExpertUsage& usage() const { return *usage_; }
+  SnapshotStats disk_stats() const { return snapshots_ ? snapshots_->stats() : SnapshotStats{}; }
 
  private:
   void end_late(Job::Clock::time_point now);
@@ -63,6 +74,11 @@ class StepLoop {
   std::span<const int32_t> find_prefix(const Job& job);
   /// Lengthens the job's sequence by what the prefix cache has of its next tokens.
   void take_prefix(Job& job);
+  /// Lengthens the job's sequence by what the disk has of its next tokens.
+  void load_prefix(Job& job);
+  void count_cached(Job& job, int64_t tokens);
+  /// Has the oldest page that is not on disk written. -> whether there was one
+  bool save_one();
   /// Enters the job's full pages into the prefix cache.
   void keep_prefix(const Job& job);
   /// Frees `count` pages at the cost of the prefix cache, if so many are not free.
@@ -80,6 +96,7 @@ class StepLoop {
   TokenChooser chooser_;
   std::shared_ptr<ExpertUsage> usage_;  ///< shared with the engine's policy, which may outlive this
   std::optional<PrefixCache> prefixes_;
+  std::unique_ptr<SnapshotStore> snapshots_;
   ClientLedger ledger_;
   WaitingQueue waiting_;
   std::vector<std::unique_ptr<Job>> running_;  ///< in the order of admission
