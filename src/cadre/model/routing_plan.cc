@@ -22,7 +22,7 @@ bool ranks_above(float a, int32_t index_a, float b, int32_t index_b) {
 }
 
 /// Indices of the k largest values, best first.
-void top_k(std::span<const float> values, int64_t k, std::vector<int32_t>& best) {
+void best_of(std::span<const float> values, int64_t k, std::vector<int32_t>& best) {
   best.resize(values.size());
   std::iota(best.begin(), best.end(), 0);
   std::partial_sort(best.begin(), best.begin() + k, best.end(),
@@ -52,7 +52,7 @@ void mask_groups(const MoeConfig& config, std::span<float> choice, std::vector<f
   for (int64_t g = 0; g < config.n_group; ++g)
     group_values[g] = group_value(config.group_score,
                                   choice.subspan(static_cast<size_t>(g * size), static_cast<size_t>(size)));
-  top_k(group_values, config.topk_group, best_groups);
+  best_of(group_values, config.topk_group, best_groups);
   for (int64_t g = 0; g < config.n_group; ++g) {
     if (std::find(best_groups.begin(), best_groups.end(), g) != best_groups.end()) continue;
     std::fill_n(choice.begin() + g * size, size, kMasked);
@@ -87,7 +87,7 @@ void score_experts(ScoreFunction function, std::span<const float> logits, std::s
 }
 
 RoutingPlan select_experts(const MoeConfig& config, int layer, const Tensor& router_logits,
-                           std::span<const float> bias, int64_t k, RoutingWorkspace& workspace) {
+                           std::span<const float> bias, const TopK& top_k, RoutingWorkspace& workspace) {
   const auto n_experts = static_cast<size_t>(config.n_routed_experts);
   RoutingPlan plan = std::move(workspace.plan);
   plan.layer = layer;
@@ -95,8 +95,8 @@ RoutingPlan select_experts(const MoeConfig& config, int layer, const Tensor& rou
   plan.first.assign(static_cast<size_t>(router_logits.rows) + 1, 0);
   plan.experts.clear();
   plan.weights.clear();
-  plan.experts.reserve(static_cast<size_t>(router_logits.rows * k));
-  plan.weights.reserve(static_cast<size_t>(router_logits.rows * k));
+  plan.experts.reserve(static_cast<size_t>(router_logits.rows * top_k.k));
+  plan.weights.reserve(static_cast<size_t>(router_logits.rows * top_k.k));
 
   std::vector<float>& scores = workspace.scores;
   std::vector<float>& choice = workspace.choice;
@@ -108,7 +108,7 @@ RoutingPlan select_experts(const MoeConfig& config, int layer, const Tensor& rou
     for (size_t i = 0; i < bias.size(); ++i) choice[i] += bias[i];
     if (config.group_score != GroupScore::kNone)
       mask_groups(config, choice, workspace.group_values, workspace.best_groups);
-    top_k(choice, k, selected);
+    best_of(choice, top_k.of(t), selected);
     std::sort(selected.begin(), selected.end());
 
     float sum = 0;

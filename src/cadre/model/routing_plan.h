@@ -59,12 +59,20 @@ struct RoutingWorkspace {
   std::vector<int64_t> next;
 };
 
+/// Experts a token: the same for all, or each row's own.
+struct TopK {
+  int64_t k = 0;
+  std::span<const int32_t> of_rows = {};  ///< [T]; empty: k
+
+  int64_t of(int64_t row) const { return of_rows.empty() ? k : of_rows[static_cast<size_t>(row)]; }
+};
+
 /// The decision of every published gate of the family (DeepSeek-V2 greedy and group-limited, V3 noaux_tc):
 /// top-k of the scores, with a bias and within the best groups where the configuration says so; weights from
 /// the unbiased scores. Ties go to the lower expert (and group) index.
-/// router_logits: [T, E], bias: [E] or empty, k: experts a token, usually the configuration's
+/// router_logits: [T, E], bias: [E] or empty
 RoutingPlan select_experts(const MoeConfig& config, int layer, const Tensor& router_logits,
-                           std::span<const float> bias, int64_t k, RoutingWorkspace& workspace);
+                           std::span<const float> bias, const TopK& top_k, RoutingWorkspace& workspace);
 
 /// The result is the workspace's.
 ExpertAssignments& group_by_expert(const RoutingPlan& plan, int64_t n_experts, RoutingWorkspace& workspace);

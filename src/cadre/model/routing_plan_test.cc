@@ -23,7 +23,7 @@ RoutingPlan select(const MoeConfig& config, std::vector<float> logits, std::span
   const auto rows = static_cast<int64_t>(logits.size()) / config.n_routed_experts;
   RoutingWorkspace workspace;
   return select_experts(config, 0, Tensor::dense(logits.data(), rows, config.n_routed_experts), bias,
-                        config.num_experts_per_tok, workspace);
+                        {.k = config.num_experts_per_tok}, workspace);
 }
 
 std::vector<int32_t> experts(const RoutingPlan& plan, int64_t t) {

@@ -137,7 +137,8 @@ TEST(Capacity, DropsTheLatestOrTheLowestScores) {
       logits.push_back(e == 0 ? 1.0f + static_cast<float>(t) : e == 1 + t % 3 ? 0.5f : -1.0f);
   const MoeConfig config = capacity_config();
   RoutingWorkspace workspace;
-  const RoutingPlan plan = select_experts(config, 0, Tensor::dense(logits.data(), 5, 4), {}, 2, workspace);
+  const RoutingPlan plan =
+      select_experts(config, 0, Tensor::dense(logits.data(), 5, 4), {}, {.k = 2}, workspace);
   for (const CapacityOrder order : {CapacityOrder::kPosition, CapacityOrder::kPriority}) {
     int64_t assigned = 0, dropped = 0;
     const RoutingPlan cut =
@@ -160,7 +161,8 @@ TEST(Capacity, IsDroplessAtExpertsOverChosenAndFallsWithTheFactor) {
   for (uint64_t i = 0; i < 400; ++i)
     logits.push_back(static_cast<float>(random.normal(i)) + (i % 4 == 1 ? 1.5f : 0.0f));
   RoutingWorkspace workspace;
-  const RoutingPlan plan = select_experts(config, 0, Tensor::dense(logits.data(), 100, 4), {}, 2, workspace);
+  const RoutingPlan plan =
+      select_experts(config, 0, Tensor::dense(logits.data(), 100, 4), {}, {.k = 2}, workspace);
   int64_t before = 200;
   for (const double factor : {0.5, 1.0, 1.25, 1.5, 2.0}) {
     int64_t assigned = 0, dropped = 0;

@@ -100,7 +100,7 @@ double Pass::run(const PassBatch& batch, const PassOptions& options) {
                    .routing = routing_,
                    .groups = groups_,
                    .auxiliary = options.auxiliary,
-                   .top_k = options.top_k};
+                   .layer_top_k = options.top_k};
   const Batch rows{.tokens = batch.tokens, .sequences = batch.sequences, .cosine = cosine_, .sine = sine_};
   const Tensor h = model.hidden_states(ctx, rows, {}, run);
   const Tensor x = ops::rms_norm(ctx, h, model.final_norm, model.config.rms_norm_eps);

@@ -56,7 +56,8 @@ TEST(RandomTopK, WeightsAreOfTheExpertsThatWereChosen) {
   std::vector<float> logits = {1, 2, 3, 4, 5, 6, 7, 8};
   RoutingWorkspace workspace;
   for (const int64_t k : {1, 3, 8}) {
-    const RoutingPlan plan = select_experts(moe, 0, Tensor::dense(logits.data(), 1, 8), {}, k, workspace);
+    const RoutingPlan plan =
+        select_experts(moe, 0, Tensor::dense(logits.data(), 1, 8), {}, {.k = k}, workspace);
     ASSERT_EQ(static_cast<int64_t>(plan.experts.size()), k);
     EXPECT_EQ(plan.experts.back(), 7);
     float sum = 0;
@@ -71,7 +72,8 @@ RoutingPlan rising_confidence(std::vector<float>& logits, int64_t tokens) {
   for (int64_t t = 0; t < tokens; ++t)
     logits[static_cast<size_t>(t * 8 + t % 8)] = static_cast<float>(t) * 10 / static_cast<float>(tokens);
   RoutingWorkspace workspace;
-  return select_experts(*config_of().moe, 0, Tensor::dense(logits.data(), tokens, 8), {}, 2, workspace);
+  return select_experts(*config_of().moe, 0, Tensor::dense(logits.data(), tokens, 8), {}, {.k = 2},
+                        workspace);
 }
 
 std::vector<int64_t> without_experts(const RoutingPlan& plan) {

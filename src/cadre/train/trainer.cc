@@ -102,7 +102,7 @@ Status Trainer::check_routing() const {
   if (options.dropout > 0 && moe->n_shared_experts == 0)
     return invalid(
         "field 'routing.expert_dropout': the model has no shared experts to stand in for the others");
-  const int64_t most = moe->n_routed_experts / moe->n_group * moe->topk_group;
+  const int64_t most = moe->most_experts_per_tok();
   if (options.highest_k > most)
     return invalid("field 'routing.random_top_k': {} experts a token, the model has {} to choose from",
                    options.highest_k, most);

@@ -16,8 +16,10 @@ void trace_plan(TraceSink& trace, const RoutingPlan& plan) {
 
 Tensor Moe::forward(Context& ctx, const Tensor& x, const MoeRun& run) const {
   const Tensor router_logits = ops::matmul_f32(ctx, x, router);  // [T, E]
-  const int64_t k = run.top_k.empty() ? c.num_experts_per_tok : run.top_k[static_cast<size_t>(layer)];
-  RoutingPlan plan = select_experts(c, layer, router_logits, selection_bias, k, run.routing);
+  const TopK top_k{
+      .k = run.layer_top_k.empty() ? c.num_experts_per_tok : run.layer_top_k[static_cast<size_t>(layer)],
+      .of_rows = run.row_top_k};
+  RoutingPlan plan = select_experts(c, layer, router_logits, selection_bias, top_k, run.routing);
   const RoutingPlan decided = ctx.tape == nullptr ? RoutingPlan{} : plan;
   for (const RoutingPolicy& policy : run.policies) plan = policy(std::move(plan));
   if (ctx.trace != nullptr) trace_plan(*ctx.trace, plan);

@@ -24,7 +24,8 @@ struct MoeRun {
   RoutingWorkspace& routing;
   std::vector<ExpertGroup>& groups;
   const AuxiliaryGradient* auxiliary = nullptr;  ///< for passes with a tape; outlives the backward pass
-  std::span<const int64_t> top_k = {};           ///< [layers] experts a token; empty: the model's own number
+  std::span<const int64_t> layer_top_k = {};     ///< [layers] experts a token; empty: the model's own number
+  std::span<const int32_t> row_top_k = {};       ///< [T] experts of each token; empty: those of the layer
 };
 
 struct Moe {
