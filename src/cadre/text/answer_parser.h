@@ -6,7 +6,6 @@
 #include <string_view>
 #include <vector>
 
-#include "cadre/base/json.h"
 #include "cadre/text/answer_format.h"
 
 namespace cadre {
@@ -44,11 +43,54 @@ class AnswerParser {
   size_t tool_calls() const { return calls_; }
 
  private:
-  enum class State { kStart, kReasoning, kAfterReasoning, kContent, kBlock, kName, kArguments, kInvoke, kParameterName, kParameterKind, kText, kJson, kDone };
+  enum class State {
+    kStart,
+    kReasoning,
+    kAfterReasoning,
+    kContent,
+    kArguments,     // JSON, up to the end of the call
+    kMembers,       // in DSML: between the arguments of a call
+    kMemberText,    // inside of one that is a string
+    kMemberValue,   // inside of one that is JSON
+    kBetweenCalls,
+  };
+  enum class Found { kNo, kYes, kPerhaps };  // kPerhaps: more text is needed
 
-  AnswerFormat format_;
+  // Each takes from held_ what is settled and says whether to go on.
+  bool parse_start(AnswerDelta& out);
+  bool parse_reasoning(AnswerDelta& out);
+  bool parse_after_reasoning();
+  bool parse_content(AnswerDelta& out);
+  bool parse_arguments(AnswerDelta& out);
+  bool parse_members(AnswerDelta& out);
+  bool parse_member_text(AnswerDelta& out);
+  bool parse_between_calls(AnswerDelta& out);
+
+  struct Match {
+    Found found = Found::kNo;
+    size_t length = 0;
+    std::string_view name;
+    bool is_string = false;
+  };
+  Match match_call(std::string_view text) const;
+  static Match match_member(std::string_view text);
+  /// Length of the text at the beginning of held_ that is JSON, up to one of `ends`; sets in_string_.
+  size_t scan_json(std::initializer_list<std::string_view> ends, Match& end);
+  bool is_dsml() const;
+  void begin_call(std::string_view name, AnswerDelta& out);
+  void add_arguments(std::string_view text, AnswerDelta& out) const;
+  void take(size_t bytes) { held_.erase(0, bytes); }
+
+  ToolCallFormat format_;
+  ToolCallMarkers markers_;
+  std::string_view block_begin_;  // without the line break after it
   State state_;
   std::string held_;
+  bool ended_ = false;  // no more text will come
+  bool in_string_ = false;
+  bool escaped_ = false;
+  bool first_member_ = true;
+  size_t breaks_ = 0;  // after reasoning
   size_t calls_ = 0;
 };
 

@@ -45,8 +45,10 @@ class GrammarConstraint : public TokenConstraint {
   void accept(int32_t token) override {
     const GrammarMatcher::State next = matcher_.step(state_, tokens_->bytes(token));
     CADRE_CHECK(next != GrammarMatcher::kNoState, "token {} is not allowed", token);
-    state_ = matcher_.compact(next, kMaxMatcherSize);
-    if (state_ != next) masks_.clear();
+    state_ = next;
+    if (matcher_.size() <= kMaxMatcherSize) return;
+    state_ = matcher_.compact(next);
+    masks_.clear();
   }
 
   bool may_end() const override { return matcher_.may_end(state_); }
@@ -133,8 +135,15 @@ class GrammarConstraint : public TokenConstraint {
 
 }  // namespace
 
-std::unique_ptr<TokenConstraint> constrain(std::shared_ptr<const TokenTrie> tokens, JsonGrammar grammar) {
+std::unique_ptr<TokenConstraint> constrain(std::shared_ptr<const TokenTrie> tokens, const JsonGrammar& grammar) {
   return std::make_unique<GrammarConstraint>(std::move(tokens), grammar.shared());
+}
+
+Result<std::unique_ptr<TokenConstraint>> constrain_answer(std::shared_ptr<const TokenTrie> tokens,
+                                                          const AnswerRules& rules) {
+  if (!rules.content && rules.tool_choice == ToolChoice::kNone) return nullptr;
+  CADRE_TRY(std::shared_ptr<const Grammar> grammar, answer_grammar(*tokens, rules));
+  return std::make_unique<GrammarConstraint>(std::move(tokens), std::move(grammar));
 }
 
 }  // namespace cadre

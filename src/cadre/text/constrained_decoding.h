@@ -2,13 +2,9 @@
 /// Constrained decoding: which tokens keep an answer inside a grammar.
 
 #include <memory>
-#include <optional>
-#include <string>
-#include <string_view>
 
-#include "cadre/base/json.h"
 #include "cadre/base/result.h"
-#include "cadre/text/answer_format.h"
+#include "cadre/text/answer_grammar.h"
 #include "cadre/text/json_schema.h"
 #include "cadre/text/token_constraint.h"
 #include "cadre/text/token_trie.h"
@@ -16,30 +12,9 @@
 namespace cadre {
 
 /// The answer is a text of `grammar`, from its first token on.
-std::unique_ptr<TokenConstraint> constrain(std::shared_ptr<const TokenTrie> tokens, JsonGrammar grammar);
+std::unique_ptr<TokenConstraint> constrain(std::shared_ptr<const TokenTrie> tokens, const JsonGrammar& grammar);
 
-enum class ToolChoice {
-  kNone,      ///< text only
-  kAuto,      ///< text, then calls if the model opens them; what it then calls is constrained
-  kRequired,  ///< at least one call, before any text
-};
-
-/// What an answer in a chat has to keep to.
-struct AnswerRules {
-  AnswerFormat format;
-  bool in_reasoning = false;           ///< the prompt ends inside of reasoning: free until </think>
-  std::optional<JsonGrammar> content;  ///< what the content must be; nullopt: any text
-  const Json* tools = nullptr;         ///< of the request: [{type, function: {name, parameters}}, ...]
-  ToolChoice tool_choice = ToolChoice::kNone;
-  std::string function;             ///< with kRequired: the one function to call; "": any
-  bool parallel_tool_calls = true;  ///< false: one call at most
-};
-
-/// Null when the rules leave everything open. Arguments of a call are valid against the function's
-/// `parameters` (an object without members where there are none). In DSML, arguments that are strings are
-/// written as they are, and none come that the schema does not name.
-/// Errors: as JsonGrammar::from_schema, with paths like `tools[2].function.parameters`; a function that the
-/// tools lack; calls where the format has none.
+/// Null when the rules leave everything open. Errors: as answer_grammar.
 Result<std::unique_ptr<TokenConstraint>> constrain_answer(std::shared_ptr<const TokenTrie> tokens,
                                                           const AnswerRules& rules);
 

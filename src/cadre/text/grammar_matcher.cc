@@ -193,8 +193,7 @@ GrammarMatcher::State GrammarMatcher::after(uint32_t id, std::string_view rest) 
   return intern_state();
 }
 
-GrammarMatcher::State GrammarMatcher::compact(State state, size_t limit) {
-  if (size() <= limit) return state;
+GrammarMatcher::State GrammarMatcher::compact(State state) {
   const std::vector<uint32_t> kept = states_[state];
   const std::vector<GrammarStack> cells = std::move(cells_);
   const std::vector<Memory> memories = std::move(memories_);

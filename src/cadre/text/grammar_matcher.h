@@ -52,8 +52,8 @@ class GrammarMatcher {
   /// is forbidden.
   State after(uint32_t id, std::string_view rest);
 
-  /// Once size() is above `limit`: forgets all states but `state`, start() as well, and renumbers it.
-  State compact(State state, size_t limit);
+  /// Forgets all states but `state`, start() as well, and renumbers it.
+  State compact(State state);
   /// How much has been made.
   size_t size() const { return cells_.size() + memories_.size() + states_.size(); }
 

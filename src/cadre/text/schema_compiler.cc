@@ -368,13 +368,14 @@ Result<GrammarId> SchemaCompiler::compile_array(const Json& schema, const std::s
 }
 
 /// Members that the schema does not name, from none on; after a comma unless they are the first.
-Result<GrammarId> SchemaCompiler::compile_further_members(const std::vector<std::string>& names, const Json& schema,
+Result<GrammarId> SchemaCompiler::compile_further_members(const std::vector<Member>& members, const Json& schema,
                                                           bool first, const std::string& path) {
   CADRE_TRY(const Punctuation* const marks, punctuation());
   RegularBuilder& regular = grammar_.regular();
   std::vector<RegularBuilder::Id> named;
-  named.reserve(names.size());
-  for (const std::string& name : names) named.push_back(regular.literal(encode_string(name, StringEncoding::kJson)));
+  named.reserve(members.size());
+  for (const Member& member : members)
+    named.push_back(regular.literal(encode_string(member.name, StringEncoding::kJson)));
   const auto other = regular.both(any_string(regular, 0, RegularBuilder::kUnbounded, StringEncoding::kJson),
                                   regular.complement(regular.either(std::move(named))));
   Result<GrammarId> key = grammar_.key(regular.sequence({regular.literal("\""), other, regular.literal("\"")}));
@@ -386,48 +387,64 @@ Result<GrammarId> SchemaCompiler::compile_further_members(const std::vector<std:
   return grammar_.choice({grammar_.empty(), grammar_.sequence({marks->space, *key, marks->colon, value, more})});
 }
 
-Result<GrammarId> SchemaCompiler::compile_object(const Json& schema, const std::string& path) {
-  CADRE_TRY(const Punctuation* const marks, punctuation());
-  const Json none = Json::object();
-  const auto found = schema.find("properties");
-  const Json& properties = found == schema.end() ? none : *found;
-  if (!properties.is_object()) return invalid("{}.properties: expected an object, found {}", path, describe_json(properties));
-  const auto additional = schema.find("additionalProperties");
-  const Json& further = additional == schema.end() ? Json(true) : *additional;
-
+Result<std::vector<SchemaCompiler::Member>> SchemaCompiler::list_members(const Json& schema,
+                                                                         const std::string& path) {
+  std::vector<Member> members;
   std::set<std::string> required;
-  std::vector<std::string> names;
-  std::vector<const Json*> schemas;
-  for (const auto& [name, property] : properties.items()) {
-    names.push_back(name);
-    schemas.push_back(&property);
-  }
-  if (const auto list = schema.find("required"); list != schema.end()) {
+  const auto list = schema.find("required");
+  if (list != schema.end()) {
     if (!list->is_array()) return invalid("{}.required: expected a list of names, found {}", path, describe_json(*list));
     for (const Json& name : *list) {
       if (!name.is_string()) return invalid("{}.required: expected names, found {}", path, describe_json(name));
-      if (!required.insert(name.get<std::string>()).second || properties.contains(name.get<std::string>())) continue;
-      names.push_back(name.get<std::string>());
-      schemas.push_back(&further);
+      required.insert(name.get<std::string>());
     }
   }
+  if (const auto properties = schema.find("properties"); properties != schema.end()) {
+    if (!properties->is_object())
+      return invalid("{}.properties: expected an object, found {}", path, describe_json(*properties));
+    for (const auto& [name, property] : properties->items())
+      members.push_back({name, property, fmt::format("{}.properties.{}", path, name), required.erase(name) > 0});
+  }
+  if (required.empty()) return members;
+  const Json further = schema.value("additionalProperties", Json(true));
+  for (const Json& name : *list)
+    if (required.erase(name.get<std::string>()) > 0)
+      members.push_back({name.get<std::string>(), further, path + ".additionalProperties", true});
+  return members;
+}
+
+Result<std::vector<SchemaCompiler::Member>> SchemaCompiler::members(const Json& schema, const std::string& path) {
+  CADRE_TRY(const Json flat, merger_.flatten(schema, path));
+  CADRE_CHECK_OK(check_keywords(flat, path));
+  if (!flat.is_object()) return invalid("{}: expected a schema of an object", path);
+  for (const char* const keyword : {"anyOf", "oneOf", "enum"})
+    if (flat.contains(keyword)) return invalid("{}: '{}' is not supported here", path, keyword);
+  if (flat.contains("type") && std::find(flat["type"].begin(), flat["type"].end(), "object") == flat["type"].end())
+    return invalid("{}.type: expected an object", path);
+  return list_members(flat, path);
+}
+
+Result<GrammarId> SchemaCompiler::compile_object(const Json& schema, const std::string& path) {
+  CADRE_TRY(const Punctuation* const marks, punctuation());
+  CADRE_TRY(const std::vector<Member> members, list_members(schema, path));
+  const Json further = schema.value("additionalProperties", Json(true));
   // From the end, for an object with and without members so far.
   GrammarId begun = grammar_.empty();
   GrammarId blank = begun;
   if (further != false) {
-    CADRE_TRY(begun, compile_further_members(names, further, false, path));
-    CADRE_TRY(blank, compile_further_members(names, further, true, path));
+    CADRE_TRY(begun, compile_further_members(members, further, false, path));
+    CADRE_TRY(blank, compile_further_members(members, further, true, path));
   }
-  for (size_t i = names.size(); i-- > 0;) {
-    const bool optional = !required.contains(names[i]);
-    if (optional && *schemas[i] == false) continue;
+  for (size_t i = members.size(); i-- > 0;) {
+    const Member& member = members[i];
+    if (!member.required && member.schema == false) continue;
     CADRE_TRY(const GrammarId key,
-              grammar_.literal("\"" + encode_string(names[i], StringEncoding::kJson) + "\""));
-    CADRE_TRY(const GrammarId value, compile(*schemas[i], path + ".properties." + names[i]));
+              grammar_.literal("\"" + encode_string(member.name, StringEncoding::kJson) + "\""));
+    CADRE_TRY(const GrammarId value, compile(member.schema, member.path));
     const GrammarId after_comma = grammar_.sequence({marks->comma, key, marks->colon, value, begun});
     const GrammarId first = grammar_.sequence({marks->space, key, marks->colon, value, begun});
-    begun = optional ? grammar_.choice({after_comma, begun}) : after_comma;
-    blank = optional ? grammar_.choice({first, blank}) : first;
+    begun = member.required ? after_comma : grammar_.choice({after_comma, begun});
+    blank = member.required ? first : grammar_.choice({first, blank});
   }
   return grammar_.sequence({marks->object_open, blank, marks->object_close}, true);
 }

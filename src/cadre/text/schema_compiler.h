@@ -36,6 +36,16 @@ class SchemaCompiler {
 
   /// Errors: as JsonGrammar::from_schema.
   Result<GrammarId> compile(const Json& schema, const std::string& path, SchemaPart part = SchemaPart::kAll);
+  /// One member of an object.
+  struct Member {
+    std::string name;
+    Json schema;
+    std::string path;
+    bool required = false;
+  };
+  /// The members that `schema` names, for callers that write objects in their own way: in its order, then
+  /// those that are required only. Errors: as compile(), and what is more than a list of members.
+  Result<std::vector<Member>> members(const Json& schema, const std::string& path);
   /// Compiles what references have led to. Errors: as compile().
   Status finish();
 
@@ -65,7 +75,8 @@ class SchemaCompiler {
   Result<GrammarId> compile_number(const Json& schema, bool integer, const std::string& path);
   Result<GrammarId> compile_array(const Json& schema, const std::string& path);
   Result<GrammarId> compile_object(const Json& schema, const std::string& path);
-  Result<GrammarId> compile_further_members(const std::vector<std::string>& names, const Json& schema, bool first,
+  static Result<std::vector<Member>> list_members(const Json& schema, const std::string& path);
+  Result<GrammarId> compile_further_members(const std::vector<Member>& members, const Json& schema, bool first,
                                             const std::string& path);
   Result<GrammarId> string_node(RegularBuilder::Id body, SchemaPart part);
   Result<const Punctuation*> punctuation();
