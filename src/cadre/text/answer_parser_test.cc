@@ -90,7 +90,7 @@ TEST(AnswerParser, CallsInDsml) {
 }
 
 TEST(AnswerParser, WhatOnlyLooksLikeAMarkerIsContent) {
-  for (const std::string& text :
+  for (const std::string text :
        {"a <｜tool▁calls▁beg", "<｜tool▁calls▁begin｜> is how calls begin", "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>", "<",
         "\n\n", "<｜DSML｜tool_calls> opens", "a\n\n<｜DSML｜tool_calls>\n<｜DSML｜invoke>", "<｜DSML｜", "<think", "<tool_calls>"}) {
     for (const ToolCallFormat format : kFormats) EXPECT_EQ(parse(text, format), (Answer{"", text, {}}));
@@ -101,12 +101,13 @@ TEST(AnswerParser, AnswersThatBreakOff) {
   EXPECT_EQ(parse(kCalls + "<｜tool▁call▁begin｜>f<｜tool▁sep｜>{\"x\": <｜tool", ToolCallFormat::kPlain), (Answer{"", "", {{"f", "{\"x\": <｜tool"}}}));
   EXPECT_EQ(parse("<｜DSML｜tool_calls>\n<｜DSML｜invoke name=\"f\">\n<｜DSML｜parameter name=\"s\" string=\"true\">ab</｜DS", ToolCallFormat::kDsmlV4),
             (Answer{"", "", {{"f", "{\"s\": \"ab</｜DS"}}}));
-  EXPECT_EQ(parse("<｜DSML｜tool_calls>\n<｜DSML｜invoke name=\"f\">\nso what", ToolCallFormat::kDsmlV4), (Answer{"", "\nso what", {{"f", "{}"}}}));
+  EXPECT_EQ(parse("<｜DSML｜tool_calls>\n<｜DSML｜invoke name=\"f\">\nso what", ToolCallFormat::kDsmlV4), (Answer{"", "so what", {{"f", "{}"}}}));
 }
 
 /// Text made of markers, pieces of them and other things.
 std::string random_answer(Dice& dice) {
   static const std::vector<std::string> kPieces = {
+      "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>f<｜tool▁sep｜>{}", "<｜DSML｜tool_calls>\n<｜DSML｜invoke name=\"f\">\n",
       "<think>", "</think>", "<", "\n", "\n\n", " ", "\"", "\\", "{", "}", "é", "f", "\">\n", "<｜tool▁calls▁begin｜>", "<｜tool▁call▁begin｜>",
       "<｜tool▁call▁begin｜>f<｜tool▁sep｜>", "<｜tool▁call▁begin｜>function<｜tool▁sep｜>f\n```json\n", "<｜tool▁sep｜>", "\n```", "<｜tool▁call▁end｜>",
       "<｜tool▁calls▁end｜>", "<｜DSML｜tool_calls>\n", "<｜DSML｜function_calls>", "<｜DSML｜invoke name=\"f\">\n", "</｜DSML｜invoke>\n",

@@ -38,7 +38,8 @@ class Constrained : public ::testing::Test {
   }
   /// Feeds the tokens of `text`, as the tokenizer makes them; false where one is not allowed.
   bool feed(TokenConstraint& constraint, std::string_view text) const {
-    for (const int32_t token : *tokenizer.encode(text)) {
+    const auto ids = tokenizer.encode(text);
+    for (const int32_t token : *ids) {
       if (!allows(constraint, token)) return false;
       constraint.accept(token);
     }
