@@ -1,5 +1,5 @@
-// Any text as a JSON schema: an error that names its place, or a grammar without dead ends whose texts are JSON.
-// What follows the first zero byte chooses the way through the grammar.
+// Any text as a JSON schema: an error that names its place, or a grammar without dead ends whose texts are
+// JSON. What follows the first zero byte chooses the way through the grammar.
 #include <algorithm>
 #include <string>
 
