@@ -8,6 +8,7 @@
 #include "cadre/base/file.h"
 #include "cadre/base/interrupt.h"
 #include "cadre/cli/commands.h"
+#include "cadre/runtime/samplable_tokens.h"
 #include "cadre/runtime/scheduler.h"
 #include "cadre/runtime/text_assets.h"
 #include "cadre/server/http_server.h"
@@ -102,14 +103,6 @@ server::HttpServerOptions http_options(const Flags& flags) {
   return options;
 }
 
-/// Ids that stand for text. Rows of the head may stand for none: checkpoints pad the vocabulary, and
-/// vocabularies leave ids out.
-std::vector<bool> samplable_ids(const Tokenizer& tokenizer, int64_t vocab_size) {
-  std::vector<bool> samplable(static_cast<size_t>(vocab_size));
-  for (int32_t id = 0; id < vocab_size; ++id) samplable[static_cast<size_t>(id)] = tokenizer.contains(id);
-  return samplable;
-}
-
 std::string default_name(const std::filesystem::path& path) {
   std::filesystem::path name = path.filename();
   if (name.empty()) name = path.parent_path().filename();
@@ -167,7 +160,7 @@ Status serve(const Flags& flags) {
                              .backend = engine.backend().description()};
   if (served.names.empty()) served.names.push_back(default_name(path));
   CADRE_TRY(const std::unique_ptr<Scheduler> scheduler,
-            Scheduler::create(engine, samplable_ids(assets.tokenizer, model.config().vocab_size),
+            Scheduler::create(engine, samplable_tokens(assets.tokenizer, model.config().vocab_size),
                               scheduler_options));
   options.connections = [&http] { return http->connections(); };
   server::Service ready(served, *scheduler, std::move(options));

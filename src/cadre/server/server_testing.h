@@ -5,8 +5,9 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <condition_variable>
 #include <deque>
-#include <map>
+#include <set>
 #include <mutex>
 #include <string>
 #include <thread>
@@ -47,7 +48,7 @@ class FakeScheduler final : public Scheduler {
   }
   void cancel(RequestId id) override {
     const std::lock_guard lock(mutex_);
-    cancelled_.insert({id, true});
+    cancelled_.insert(id);
     changed_.notify_all();
   }
   bool drain(std::chrono::milliseconds) override { return true; }
@@ -126,7 +127,7 @@ class FakeScheduler final : public Scheduler {
   int64_t submitted_ = 0;
   std::deque<Job> queue_;
   std::vector<Request> requests_;
-  std::map<RequestId, bool> cancelled_;
+  std::set<RequestId> cancelled_;
   std::jthread thread_;
 };
 
@@ -205,6 +206,8 @@ inline std::vector<int32_t> tokens_of(const std::string& text) {
   return test_model().assets->tokenizer.encode(text).value();
 }
 
+inline Json json(const std::string& text) { return parse_json(text, "test").value(); }
+
 /// A service over a fake scheduler, and what is asked of it.
 class ServiceTest : public ::testing::Test {
  protected:
@@ -274,13 +277,15 @@ class ServiceTest : public ::testing::Test {
     return records_;
   }
 
-  FakeScheduler scheduler;
   ServiceOptions options;
 
  private:
   std::mutex mutex_;
   std::vector<RequestRecord> records_;
   std::unique_ptr<Service> service_;
+
+ protected:
+  FakeScheduler scheduler;  ///< last: its thread, which ends first, may be in the middle of an answer
 };
 
 }  // namespace cadre::server
