@@ -8,6 +8,7 @@ namespace {
 
 enum class Block : uint8_t { kNone, kThinking, kText, kToolUse };
 
+/// Blocks are numbered, so each event is made in a statement of its own.
 class MessageWriter final : public AnswerWriter {
  public:
   MessageWriter(std::string id, std::string model, int64_t prompt_tokens)
@@ -24,18 +25,20 @@ class MessageWriter final : public AnswerWriter {
 
   std::string piece(int, const AnswerPiece& piece) override {
     std::string text;
-    if (!piece.reasoning.empty())
-      text += enter(Block::kThinking, {{"type", "thinking"}, {"thinking", ""}, {"signature", ""}}) +
-              delta({{"type", "thinking_delta"}, {"thinking", piece.reasoning}});
-    if (!piece.content.empty())
-      text += enter(Block::kText, {{"type", "text"}, {"text", ""}}) +
-              delta({{"type", "text_delta"}, {"text", piece.content}});
+    if (!piece.reasoning.empty()) {
+      text += enter(Block::kThinking, {{"type", "thinking"}, {"thinking", ""}, {"signature", ""}});
+      text += delta({{"type", "thinking_delta"}, {"thinking", piece.reasoning}});
+    }
+    if (!piece.content.empty()) {
+      text += enter(Block::kText, {{"type", "text"}, {"text", ""}});
+      text += delta({{"type", "text_delta"}, {"text", piece.content}});
+    }
     for (const ToolCall& call : piece.tool_calls) {
-      if (!call.id.empty())
-        text += leave() + enter(Block::kToolUse, {{"type", "tool_use"},
-                                                  {"id", call.id},
-                                                  {"name", call.name},
-                                                  {"input", Json::object()}});
+      if (!call.id.empty()) {
+        text += leave();
+        text += enter(Block::kToolUse,
+                      {{"type", "tool_use"}, {"id", call.id}, {"name", call.name}, {"input", Json::object()}});
+      }
       if (!call.arguments.empty())
         text += delta({{"type", "input_json_delta"}, {"partial_json", call.arguments}});
     }

@@ -109,7 +109,7 @@ struct RawCase {
 constexpr RawCase kRawCases[] = {
     {"nonsense\r\n\r\n", 400},
     {"GET\r\n\r\n", 400},
-    {"GET / \r\n\r\n", 400},
+    {"GET / HTTP/1.1 x\r\n\r\n", 400},
     {"GET / HTTP/1.1\r\n\r\n", 400},                                   // no Host
     {"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400},             // two of them
     {"GET / HTTP/2.0\r\nHost: a\r\n\r\n", 400},
@@ -125,7 +125,7 @@ constexpr RawCase kRawCases[] = {
     {"POST /tokenize HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}", 400},
     {"POST /tokenize HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400},
     {"POST /tokenize HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", 400},
-    {"POST /tokenize HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}x", 400},
+    {"POST /tokenize HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}xx", 400},
     {"POST /tokenize HTTP/1.1\r\nHost: a\r\nContent-Length: 5000\r\n\r\n", 413},
     {"PUT /tokenize HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n", 405},
     {"GET /%zz HTTP/1.1\r\nHost: a\r\n\r\n", 404},
@@ -219,7 +219,8 @@ TEST_F(HttpServerTest, AClientThatDoesNotReadIsGivenUp) {
   scheduler.endless = true;
   const uint16_t port = start({.max_queued_bytes = 100'000, .write_time = milliseconds(200)});
   Client client(port);
-  client.send(chat(true));
+  client.send(request("/v1/chat/completions", R"({"messages": [{"role": "user", "content": "Hi"}], "stream": true,
+                                                  "logprobs": true, "top_logprobs": 20})"));
   EXPECT_TRUE(eventually([&] { return scheduler.cancelled() == 1; }));
 }
 

@@ -8,14 +8,15 @@ namespace {
 /// The parts of an answer in the order in which they are written: reasoning, message, calls.
 enum class Part : uint8_t { kNone, kReasoning, kMessage, kCall };
 
+/// Events are numbered, so each is made in a statement of its own.
 class ResponseWriter final : public AnswerWriter {
  public:
-  /// `echo`: the fields of the request that the response repeats.
+  /// `head`: see response_head.
   ResponseWriter(Json head, IdSource& ids) : head_(std::move(head)), ids_(ids) {}
 
   std::string start() override {
-    return event("response.created", {{"response", in_progress()}}) +
-           event("response.in_progress", {{"response", in_progress()}});
+    std::string text = event("response.created", {{"response", in_progress()}});
+    return text += event("response.in_progress", {{"response", in_progress()}});
   }
 
   std::string piece(int, const AnswerPiece& piece) override {
@@ -40,8 +41,9 @@ class ResponseWriter final : public AnswerWriter {
   }
 
   std::string finish(int, const Answer& answer) override {
-    return (output_.empty() && part_ == Part::kNone ? enter(Part::kMessage) : std::string()) +
-           leave(answer.reason);
+    std::string text;
+    if (output_.empty() && part_ == Part::kNone) text = enter(Part::kMessage);
+    return text += leave(answer.reason);
   }
 
   std::string end(const std::vector<Answer>& answers, const Usage& usage) override {

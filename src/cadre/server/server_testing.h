@@ -267,7 +267,9 @@ class ServiceTest : public ::testing::Test {
       EXPECT_TRUE(event.starts_with("data: ")) << event;
       event.erase(0, 6);
       Json data = event == "[DONE]" ? Json(event) : parse_json(event, "event").value_or(Json());
-      if (!name.empty()) EXPECT_EQ(data["type"], name);
+      if (!name.empty()) {
+        EXPECT_EQ(data["type"], name);
+      }
       events.push_back(std::move(data));
     }
     return events;
