@@ -249,14 +249,14 @@ void Generation::on_finish(size_t choice, FinishReason reason, const RequestStat
 
 void Generation::complete() {
   over_ = true;
+  constexpr int kClientLeft = 499;  // nginx's number for it
+  service_.record(make_record(cancelled_ ? kClientLeft : 200));
   if (streaming()) {
     exchange_->write(task_.writer->end(answers_, usage()));
     exchange_->finish();
   } else {
     exchange_->respond(json_response(task_.writer->body(answers_, usage())));
   }
-  constexpr int kClientLeft = 499;  // nginx's number for it
-  service_.record(make_record(cancelled_ ? kClientLeft : 200));
 }
 
 void Generation::on_error(const Error& error) {
@@ -266,15 +266,15 @@ void Generation::on_error(const Error& error) {
     if (over_) return;
     over_ = true;
     others = running_ > 1;
+    RequestRecord record = make_record(http_status(error));
+    record.finish_reason = "error";
+    service_.record(record);
     if (streaming()) {
       exchange_->write(task_.writer->failure(error));
       exchange_->finish();
     } else {
       exchange_->respond(error_response(task_.style, error));
     }
-    RequestRecord record = make_record(http_status(error));
-    record.finish_reason = "error";
-    service_.record(record);
   }
   if (others) cancel();
 }

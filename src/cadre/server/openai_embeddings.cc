@@ -135,7 +135,6 @@ void Embedding::fail_all(const Error& error) {
 
 void Embedding::answer(int status, HttpResponse response) {
   over_ = true;
-  exchange_->respond(std::move(response));
   RequestRecord record{.id = exchange_->request().id,
                        .method = exchange_->request().method,
                        .path = exchange_->request().path,
@@ -146,6 +145,7 @@ void Embedding::answer(int status, HttpResponse response) {
                        .finish_reason = status == 200 ? "stop" : "error"};
   record.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
   service_.record(record);
+  exchange_->respond(std::move(response));
 }
 
 Json Embedding::body() const {

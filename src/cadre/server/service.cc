@@ -162,8 +162,8 @@ void Service::handle(const std::shared_ptr<HttpExchange>& exchange) {
                        .path = std::string(found.path),
                        .status = response->status};
   record.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  exchange->respond(std::move(*response));
   if (found.route == nullptr || found.route->access != Access::kProbe) this->record(record);
+  exchange->respond(std::move(*response));
 }
 
 void Service::record(const RequestRecord& record) {
