@@ -95,14 +95,14 @@ void Engine::truncate(SequenceId id, int64_t length) {
   CADRE_CHECK(length % kPageTokens == 0 || !cache_.shared(sequence.pages.back()), "{} tokens", length);
 }
 
-void Engine::begin_with(SequenceId id, std::span<const int32_t> pages) {
+void Engine::append_pages(SequenceId id, std::span<const int32_t> pages) {
   Sequence& sequence = sequences_.at(id);
-  CADRE_CHECK(sequence.length == 0, "{} tokens", sequence.length);
+  CADRE_CHECK(sequence.length % kPageTokens == 0, "{} tokens", sequence.length);
   for (const int32_t page : pages) {
     cache_.share_page(page);
     sequence.pages.push_back(page);
   }
-  sequence.length = static_cast<int64_t>(pages.size()) * kPageTokens;
+  sequence.length += static_cast<int64_t>(pages.size()) * kPageTokens;
 }
 
 void Engine::replace_page(SequenceId id, int64_t index, int32_t page) {

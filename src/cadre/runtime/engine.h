@@ -67,8 +67,9 @@ class Engine {
   int64_t length(SequenceId sequence) const { return sequences_.at(sequence).length; }
   /// Forgets all tokens from `length` on. Of pages that others hold too, only whole ones.
   void truncate(SequenceId sequence, int64_t length);
-  /// Makes an empty sequence begin with full pages that hold its first tokens; they get one holder more.
-  void begin_with(SequenceId sequence, std::span<const int32_t> pages);
+  /// Lengthens a sequence that ends with a page by full pages that hold its next tokens; they get one holder
+  /// more.
+  void append_pages(SequenceId sequence, std::span<const int32_t> pages);
   /// Puts `page`, which holds the same tokens, in the place of the sequence's own full page `index`.
   void replace_page(SequenceId sequence, int64_t index, int32_t page);
   /// Its pages, in the order of its tokens; valid until it changes.

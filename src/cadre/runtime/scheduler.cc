@@ -5,10 +5,13 @@
 #include <mutex>
 #include <thread>
 
+#include "cadre/runtime/cache_fingerprint.h"
 #include "cadre/runtime/step_loop.h"
 
 namespace cadre {
 namespace {
+
+constexpr std::chrono::milliseconds kSavePause{2};  ///< between pages that are saved while nothing runs
 
 /// Checks that need no lock: what a request asks for is possible at all.
 Status check(const Request& request, const Engine& engine) {
@@ -38,8 +41,11 @@ Status check(const Request& request, const Engine& engine) {
 
 class ThreadedScheduler final : public Scheduler {
  public:
-  ThreadedScheduler(Engine& engine, SamplableTokens samplable, const SchedulerOptions& options)
-      : engine_(engine), max_queued_(options.max_queued), loop_(engine, std::move(samplable), options) {
+  ThreadedScheduler(Engine& engine, SamplableTokens samplable, const SchedulerOptions& options,
+                    std::unique_ptr<SnapshotStore> snapshots)
+      : engine_(engine),
+        max_queued_(options.max_queued),
+        loop_(engine, std::move(samplable), options, std::move(snapshots)) {
     published_ = loop_.stats();
     thread_ = std::jthread([this](const std::stop_token& stop) { run(stop); });
   }
@@ -56,6 +62,8 @@ class ThreadedScheduler final : public Scheduler {
 
  private:
   void run(const std::stop_token& stop);
+  /// Returns at once while the loop has requests; meanwhile what is new goes to the disk.
+  void wait_for_work(const std::stop_token& stop);
   /// Hands what came since the last time to the loop.
   void take_messages();
   void publish();
@@ -84,6 +92,8 @@ class ThreadedScheduler final : public Scheduler {
 
 Result<RequestId> ThreadedScheduler::submit(Request request, std::shared_ptr<RequestListener> listener) {
   CADRE_CHECK_OK(check(request, engine_));
+  const std::optional<MoeConfig>& moe = engine_.model().config().moe;
+  if (moe && request.experts == moe->num_experts_per_tok) request.experts = 0;
   auto job = std::make_unique<Job>(std::move(request), std::move(listener));
   const std::unique_lock lock(mutex_);
   const int64_t queued = static_cast<int64_t>(arrivals_.size()) + published_.queued;
@@ -125,16 +135,18 @@ SchedulerStats ThreadedScheduler::stats() const {
     stats.refused = refused_;
   }
   stats.expert_tokens = loop_.usage().tokens();
+  const SnapshotStats disk = loop_.disk_stats();
+  stats.disk_snapshots = disk.files;
+  stats.disk_bytes = disk.bytes;
+  stats.disk_hits = disk.hits;
+  stats.disk_damaged = disk.damaged;
+  stats.disk_failures = disk.failures;
   return stats;
 }
 
 void ThreadedScheduler::run(const std::stop_token& stop) {
   while (!stop.stop_requested()) {
-    {
-      std::unique_lock lock(mutex_);
-      const auto messages = [&] { return !arrivals_.empty() || !cancellations_.empty() || cancel_all_; };
-      if (loop_.idle() && !wake_.wait(lock, stop, messages)) break;
-    }
+    wait_for_work(stop);
     take_messages();
     loop_.step();
     publish();
@@ -142,6 +154,19 @@ void ThreadedScheduler::run(const std::stop_token& stop) {
   take_messages();
   loop_.cancel_all();
   publish();
+}
+
+void ThreadedScheduler::wait_for_work(const std::stop_token& stop) {
+  if (!loop_.idle()) return;
+  const auto messages = [&] { return !arrivals_.empty() || !cancellations_.empty() || cancel_all_; };
+  std::unique_lock lock(mutex_);
+  while (loop_.has_unsaved()) {
+    if (wake_.wait_for(lock, stop, kSavePause, messages) || stop.stop_requested()) return;
+    lock.unlock();
+    loop_.save_some();
+    lock.lock();
+  }
+  wake_.wait(lock, stop, messages);
 }
 
 void ThreadedScheduler::take_messages() {
@@ -180,7 +205,14 @@ Result<std::unique_ptr<Scheduler>> Scheduler::create(Engine& engine, std::vector
     return invalid("prefill rows: expected 1 or more, found {}", options.prefill_rows);
   SamplableTokens tokens(samplable, engine.model().config().vocab_size);
   if (!tokens.any()) return invalid("of the model's vocabulary no token can be sampled");
-  return std::make_unique<ThreadedScheduler>(engine, std::move(tokens), options);
+  std::unique_ptr<SnapshotStore> snapshots;
+  if (!options.kv_disk_folder.empty()) {
+    if (!options.prefix_cache) return invalid("snapshots on disk need the prefix cache");
+    CADRE_TRY(const uint64_t fingerprint, cache_fingerprint(engine));
+    CADRE_TRY(snapshots, SnapshotStore::open(options.kv_disk_folder, options.kv_disk_bytes, fingerprint,
+                                             engine.kv_cache().page_bytes()));
+  }
+  return std::make_unique<ThreadedScheduler>(engine, std::move(tokens), options, std::move(snapshots));
 }
 
 }  // namespace cadre

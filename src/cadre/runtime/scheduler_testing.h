@@ -18,7 +18,7 @@ namespace cadre {
 
 /// Four layers of MLA, one dense and three of twelve experts in four groups; 300 rows of head, of which the
 /// byte tokenizer knows 256.
-inline Model make_scheduler_model(uint64_t seed = 0, int64_t vocab_size = 300) {
+inline Model make_scheduler_model(uint64_t seed = 0) {
   Json config = named_shape("deepseek-v3").value();
   config["num_hidden_layers"] = 4;
   config["first_k_dense_replace"] = 1;
@@ -36,7 +36,7 @@ inline Model make_scheduler_model(uint64_t seed = 0, int64_t vocab_size = 300) {
   config["n_group"] = 4;
   config["topk_group"] = 2;
   config["num_experts_per_tok"] = 2;
-  config["vocab_size"] = vocab_size;
+  config["vocab_size"] = 300;
   config["max_position_embeddings"] = 4096;
   config.erase("rope_scaling");
   config.erase("bos_token_id");
@@ -46,9 +46,25 @@ inline Model make_scheduler_model(uint64_t seed = 0, int64_t vocab_size = 300) {
       .value();
 }
 
-inline Tokenizer make_test_tokenizer(const Model& model) {
-  const ByteTokenizer bytes = make_byte_tokenizer(model.config()).value();
-  return Tokenizer::from_json(dump_json(bytes.tokenizer), "test tokenizer").value();
+/// One for all tests of a program.
+inline const Model& scheduler_model() {
+  static const Model model = make_scheduler_model();
+  return model;
+}
+
+inline const Tokenizer& scheduler_tokenizer() {
+  static const Tokenizer tokenizer =
+      Tokenizer::from_json(dump_json(make_byte_tokenizer(scheduler_model().config()).value().tokenizer),
+                           "test tokenizer")
+          .value();
+  return tokenizer;
+}
+
+inline Engine make_scheduler_engine(int64_t context_tokens = 1024, int64_t max_step_rows = 128,
+                                    const Model& model = scheduler_model()) {
+  return Engine::create(
+             model, {.cpu = {.threads = 1}, .context_tokens = context_tokens, .max_step_rows = max_step_rows})
+      .value();
 }
 
 /// The same for the same `which`.

@@ -6,12 +6,20 @@
 #include "cadre/base/check.h"
 
 namespace cadre {
+namespace {
 
-StepLoop::StepLoop(Engine& engine, SamplableTokens samplable, const SchedulerOptions& options)
+constexpr int kSavedPerStep = 4;  ///< pages copied out: megabytes, so a millisecond or two
+
+}  // namespace
+
+StepLoop::StepLoop(Engine& engine, SamplableTokens samplable, const SchedulerOptions& options,
+                   std::unique_ptr<SnapshotStore> snapshots)
     : engine_(engine),
       options_(options),
       chooser_(std::move(samplable), engine.model().config().vocab_size, engine.max_sequence_tokens()),
-      usage_(std::make_shared<ExpertUsage>(engine.model().config())) {
+      usage_(std::make_shared<ExpertUsage>(engine.model().config())),
+      snapshots_(std::move(snapshots)) {
+  if (options.prefix_cache) prefixes_.emplace(engine.kv_cache());
   engine_.add_policy([usage = usage_](RoutingPlan plan) {
     usage->hear(plan);
     return plan;
@@ -20,6 +28,7 @@ StepLoop::StepLoop(Engine& engine, SamplableTokens samplable, const SchedulerOpt
 
 StepLoop::~StepLoop() {
   for (const std::unique_ptr<Job>& job : running_) release(*job);
+  while (has_unsaved()) save_one();
 }
 
 void StepLoop::add(std::unique_ptr<Job> job) {
@@ -52,6 +61,7 @@ void StepLoop::step() {
   plan_rows();
   run_step();
   drop_ended();
+  save_some();
   counters_.busy_seconds += std::chrono::duration<double>(Job::Clock::now() - start).count();
 }
 
@@ -90,11 +100,18 @@ bool StepLoop::try_admit(Job& job) {
     const auto wanted = pages_for(static_cast<int64_t>(other->tokens.size()));
     promised += wanted - static_cast<int64_t>(engine_.pages(*other->sequence).size()) + 1;
   }
-  const int64_t needed = pages_for(static_cast<int64_t>(job.tokens.size()));
-  if (!running_.empty() && needed + promised > engine_.kv_cache().free_pages()) return false;
+  const KvCache& cache = engine_.kv_cache();
+  const std::span<const int32_t> found = find_prefix(job);
+  const int64_t needed = pages_for(static_cast<int64_t>(job.tokens.size())) - std::ssize(found);
+  const int64_t found_idle =
+      std::count_if(found.begin(), found.end(), [&](int32_t page) { return cache.only_kept(page); });
+  if (!running_.empty() && needed + promised > cache.free_pages() + cache.kept_pages() - found_idle)
+    return false;
 
   job.sequence = engine_.open_sequence();
   job.admission = ++admissions_;
+  take_prefix(job);
+  load_prefix(job);
   if (!job.started) {
     job.started = true;
     job.stats.queue_seconds = job.age(Job::Clock::now());
@@ -128,15 +145,18 @@ void StepLoop::preempt(Job& job) {
 void StepLoop::plan_rows() {
   while (true) {
     demands_.clear();
-    for (const std::unique_ptr<Job>& job : running_)
+    for (const std::unique_ptr<Job>& job : running_) {
+      take_prefix(*job);
       demands_.push_back({.tokens = static_cast<int64_t>(job->tokens.size()) - engine_.length(*job->sequence),
                           .cost = engine_.row_cost(job->request.experts)});
+    }
     share_rows(demands_,
                {.step_rows = engine_.options().max_step_rows,
                 .prefill_rows = options_.prefill_rows,
                 .turn = counters_.steps},
                granted_);
-    if (new_pages() <= engine_.kv_cache().free_pages()) return;
+    const int64_t pages = new_pages();
+    if (pages <= engine_.kv_cache().free_pages() + engine_.kv_cache().kept_pages()) return make_room(pages);
     // The last one always fits: no request is longer than the cache.
     CADRE_CHECK(running_.size() > 1);
     preempt(victim());
@@ -195,6 +215,7 @@ void StepLoop::take_results(const Tensor& logits) {
   size_t routed = 0;
   for (size_t i = 0; i < items_.size(); ++i) {
     Job& job = *item_jobs_[i];
+    if (items_[i].tokens.size() > 1) keep_prefix(job);
     if (items_[i].hidden) {
       const auto rows = static_cast<int64_t>(items_[i].tokens.size());
       take_embedding(job, engine_.hidden().slice_rows(hidden_row, rows));
@@ -232,8 +253,82 @@ void StepLoop::take_embedding(Job& job, const Tensor& hidden) {
   finish(job, FinishReason::kStopToken);
 }
 
+std::span<const int32_t> StepLoop::find_prefix(const Job& job) {
+  // An embedding needs the hidden states of all tokens, an answer the logits of the last.
+  if (!prefixes_ || !job.request.use_prefix_cache || !job.generates()) return {};
+  return prefixes_->find(job.request.experts, std::span(job.tokens).first(job.tokens.size() - 1));
+}
+
+void StepLoop::take_prefix(Job& job) {
+  const int64_t length = engine_.length(*job.sequence);
+  if (static_cast<int64_t>(job.tokens.size()) - length <= kPageTokens) return;
+  const std::span<const int32_t> found = find_prefix(job);
+  const int64_t own_pages = length / kPageTokens;
+  if (std::ssize(found) <= own_pages) return;
+  engine_.truncate(*job.sequence, own_pages * kPageTokens);
+  engine_.append_pages(*job.sequence, found.subspan(static_cast<size_t>(own_pages)));
+  count_cached(job, engine_.length(*job.sequence) - length);
+}
+
+void StepLoop::load_prefix(Job& job) {
+  if (!snapshots_ || !job.request.use_prefix_cache || !job.generates()) return;
+  KvCache& cache = engine_.kv_cache();
+  std::vector<std::byte> bytes;
+  while (true) {
+    const int64_t end = engine_.length(*job.sequence) + kPageTokens;
+    if (end >= static_cast<int64_t>(job.tokens.size())) return;
+    const PageName name{.experts = job.request.experts,
+                        .tokens = std::span(job.tokens).first(static_cast<size_t>(end))};
+    bytes.resize(static_cast<size_t>(cache.page_bytes()));
+    if (!snapshots_->contains(name) || !snapshots_->load(name, bytes)) return;
+    make_room(1);
+    const int32_t page = cache.take_page();
+    if (page < 0) return;
+    cache.write_page(page, bytes);
+    engine_.append_pages(*job.sequence, std::span(&page, 1));
+    cache.give_page(page);
+    keep_prefix(job);
+    prefixes_->forget_new(name.experts, name.tokens);
+    count_cached(job, kPageTokens);
+  }
+}
+
+void StepLoop::count_cached(Job& job, int64_t tokens) {
+  if (job.stats.preemptions > 0) return;
+  job.stats.cached_tokens += tokens;
+  counters_.cached_tokens += tokens;
+}
+
+bool StepLoop::save_one() {
+  const std::optional<PrefixCache::Prefix> prefix = prefixes_->next_new();
+  if (!prefix) return false;
+  const PageName name{.experts = prefix->experts, .tokens = prefix->tokens};
+  if (snapshots_->contains(name)) return true;
+  std::vector<std::byte> bytes(static_cast<size_t>(engine_.kv_cache().page_bytes()));
+  engine_.kv_cache().read_page(prefix->page, bytes);
+  snapshots_->save(name, std::move(bytes));
+  return true;
+}
+
+void StepLoop::save_some() {
+  for (int i = 0; i < kSavedPerStep && has_unsaved() && snapshots_->has_room(); ++i) save_one();
+}
+
+void StepLoop::keep_prefix(const Job& job) {
+  if (!prefixes_ || !job.request.use_prefix_cache) return;
+  const auto full_pages = static_cast<size_t>(engine_.length(*job.sequence) / kPageTokens);
+  prefixes_->add(job.request.experts, job.tokens, engine_.pages(*job.sequence).first(full_pages),
+                 [&](int64_t index, int32_t page) { engine_.replace_page(*job.sequence, index, page); });
+}
+
+void StepLoop::make_room(int64_t count) {
+  const int64_t missing = count - engine_.kv_cache().free_pages();
+  if (missing > 0) prefixes_->evict(missing);
+}
+
 void StepLoop::release(Job& job) {
   if (!job.sequence) return;
+  keep_prefix(job);
   engine_.close_sequence(*job.sequence);
   job.sequence.reset();
 }

@@ -4,11 +4,14 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
 #include "cadre/runtime/expert_usage.h"
 #include "cadre/runtime/job.h"
+#include "cadre/runtime/prefix_cache.h"
+#include "cadre/runtime/snapshot_store.h"
 #include "cadre/runtime/step_rows.h"
 #include "cadre/runtime/token_chooser.h"
 #include "cadre/runtime/waiting_queue.h"
@@ -19,7 +22,10 @@ namespace cadre {
 class StepLoop {
  public:
   /// `engine` must outlive the loop, which alone uses it.
-  StepLoop(Engine& engine, SamplableTokens samplable, const SchedulerOptions& options);
+  /// `snapshots` may be null.
+  StepLoop(Engine& engine, SamplableTokens samplable, const SchedulerOptions& options,
+           std::unique_ptr<SnapshotStore> snapshots);
+  /// Has what is still in memory alone written, too.
   ~StepLoop();
   StepLoop(const StepLoop&) = delete;
   StepLoop& operator=(const StepLoop&) = delete;
@@ -34,9 +40,16 @@ class StepLoop {
   /// Admits who fits, and computes one step of those that run.
   void step();
 
-  const ExpertUsage& usage() const { return *usage_; }
-  /// Without `refused` and `expert_tokens`, which others count.
+  /// Whether pages wait to be handed to the snapshots' writer.
+  bool has_unsaved() const { return snapshots_ != nullptr && prefixes_->new_pages() > 0; }
+  /// Hands over a few pages, as many as its writer takes without a wait.
+  void save_some();
+
+  /// What the loop counts itself.
   SchedulerStats stats() const;
+  /// What its parts count; any thread may ask.
+  const ExpertUsage& usage() const { return *usage_; }
+  SnapshotStats disk_stats() const { return snapshots_ ? snapshots_->stats() : SnapshotStats{}; }
 
  private:
   void end_late(Job::Clock::time_point now);
@@ -57,7 +70,20 @@ class StepLoop {
   void take_token(Job& job, std::span<float> logits, std::span<const ExpertChoice> routing);
   void take_embedding(Job& job, const Tensor& hidden);
 
-  /// Closes the job's sequence.
+  /// Pages that the prefix cache has for the beginning of the job's tokens.
+  std::span<const int32_t> find_prefix(const Job& job);
+  /// Lengthens the job's sequence by what the prefix cache has of its next tokens.
+  void take_prefix(Job& job);
+  /// Lengthens the job's sequence by what the disk has of its next tokens.
+  void load_prefix(Job& job);
+  void count_cached(Job& job, int64_t tokens);
+  /// Has the oldest page that is not on disk written. -> whether there was one
+  bool save_one();
+  /// Enters the job's full pages into the prefix cache.
+  void keep_prefix(const Job& job);
+  /// Frees `count` pages at the cost of the prefix cache, if so many are not free.
+  void make_room(int64_t count);
+  /// Keeps what was computed, and closes the job's sequence.
   void release(Job& job);
   void finish(Job& job, FinishReason reason);
   void fail(Job& job, const Error& error);
@@ -69,6 +95,8 @@ class StepLoop {
   SchedulerOptions options_;
   TokenChooser chooser_;
   std::shared_ptr<ExpertUsage> usage_;  ///< shared with the engine's policy, which may outlive this
+  std::optional<PrefixCache> prefixes_;
+  std::unique_ptr<SnapshotStore> snapshots_;
   ClientLedger ledger_;
   WaitingQueue waiting_;
   std::vector<std::unique_ptr<Job>> running_;  ///< in the order of admission
