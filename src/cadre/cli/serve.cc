@@ -126,7 +126,8 @@ Status serve(const Flags& flags) {
   CADRE_TRY(EngineOptions engine_options, flags.engine.options());
   CADRE_TRY(const LoadOptions load_options, flags.engine.load_options());
 
-  // The port is taken first: loading a model for nothing would be a waste, and /health can say that it goes on.
+  // The port is taken first: loading a model for nothing would be a waste, and /health can say that it goes
+  // on.
   std::atomic<server::Service*> service{nullptr};
   CADRE_TRY(const std::unique_ptr<server::HttpServer> http,
             server::HttpServer::start(http_options(flags), [&service](const auto& exchange) {
@@ -149,15 +150,15 @@ Status serve(const Flags& flags) {
                                            .prefix_cache = !flags.no_prefix_cache,
                                            .kv_disk_folder = flags.kv_disk_folder,
                                            .kv_disk_bytes = flags.kv_disk_mb << 20};
-  server::ServedModel served{.names = flags.names,
-                             .assets = &assets,
-                             .config = model.config(),
-                             .context_tokens = engine_options.context_tokens,
-                             .created = std::chrono::duration_cast<seconds>(
-                                            std::chrono::system_clock::now().time_since_epoch())
-                                            .count(),
-                             .version = CADRE_VERSION,
-                             .backend = engine.backend().description()};
+  server::ServedModel served{
+      .names = flags.names,
+      .config = model.config(),
+      .context_tokens = engine_options.context_tokens,
+      .created =
+          std::chrono::duration_cast<seconds>(std::chrono::system_clock::now().time_since_epoch()).count(),
+      .version = CADRE_VERSION,
+      .backend = engine.backend().description()};
+  served.set_assets(assets);
   if (served.names.empty()) served.names.push_back(default_name(path));
   CADRE_TRY(const std::unique_ptr<Scheduler> scheduler,
             Scheduler::create(engine, samplable_tokens(assets.tokenizer, model.config().vocab_size),
@@ -184,17 +185,20 @@ Action set_up_serve(CLI::App& app) {
   add_flag(app, "--api-key-file", flags->api_key_file, "the same from a file, one key a line");
   add_flag(app, "--cors-origin", flags->cors_origins,
            "let pages of this origin ask (https://example.org, or *; may be given several times)");
-  add_flag(app, "--log-format", flags->log_format, "a line for each request on standard error: text, json or none")
+  add_flag(app, "--log-format", flags->log_format,
+           "a line for each request on standard error: text, json or none")
       ->capture_default_str();
-  add_flag(app, "--max-running,--max-num-seqs,--parallel", flags->max_running, "answers written at the same time")
+  add_flag(app, "--max-running,--max-num-seqs,--parallel", flags->max_running,
+           "answers written at the same time")
       ->check(CLI::Range(int64_t{1}, int64_t{4096}))
       ->capture_default_str();
   add_flag(app, "--max-queued", flags->max_queued, "requests that may wait; more are refused")
       ->check(CLI::Range(int64_t{0}, int64_t{1} << 20))
       ->capture_default_str();
-  add_flag(app, "--prefill-rows", flags->prefill_rows,
-           "most prompt tokens in a step while answers are being written: more is faster for prompts, less is "
-           "smoother for answers")
+  add_flag(
+      app, "--prefill-rows", flags->prefill_rows,
+      "most prompt tokens in a step while answers are being written: more is faster for prompts, less is "
+      "smoother for answers")
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 16))
       ->capture_default_str();
   add_switch(app, "--no-prefix-cache", flags->no_prefix_cache, "compute every prompt from its first token");

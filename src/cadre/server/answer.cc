@@ -30,8 +30,7 @@ Json routing_json(const std::vector<AnswerToken>& tokens) {
     Json layers = Json::array();
     for (const ExpertChoice& choice : token.routing) {
       if (layers.empty() || layers.back()["layer"] != choice.layer)
-        layers.push_back(
-            {{"layer", choice.layer}, {"experts", Json::array()}, {"weights", Json::array()}});
+        layers.push_back({{"layer", choice.layer}, {"experts", Json::array()}, {"weights", Json::array()}});
       layers.back()["experts"].push_back(choice.expert);
       layers.back()["weights"].push_back(choice.weight);
     }

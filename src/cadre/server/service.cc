@@ -56,9 +56,9 @@ bool fits(const Route& route, std::string_view path) {
 
 /// The routes of a path, one for each method.
 struct Found {
-  const Route* route = nullptr;  ///< for the request's method
+  const Route* route = nullptr;         ///< for the request's method
   std::string_view path = "(unknown)";  ///< as the table has it
-  std::string methods;           ///< that the path knows: "GET, HEAD"; empty: no such path
+  std::string methods;                  ///< that the path knows: "GET, HEAD"; empty: no such path
   ApiStyle style = kOpenAi;
 };
 
@@ -119,9 +119,9 @@ std::optional<HttpResponse> refusal(const Found& found, const HttpRequest& reque
   if (found.methods.empty())
     return error_response(style, 404, fmt::format("there is no '{}' here", request.path));
   if (!origin_allowed(request, options.cors_origins))
-    return error_response(style, 403,
-                          fmt::format("pages of {} may not ask here; --cors-origin allows it",
-                                      request.header("origin")));
+    return error_response(
+        style, 403,
+        fmt::format("pages of {} may not ask here; --cors-origin allows it", request.header("origin")));
   if (request.method == "OPTIONS") return preflight(found.methods + ", OPTIONS");
   if (found.route == nullptr) {
     HttpResponse response = error_response(
@@ -131,7 +131,8 @@ std::optional<HttpResponse> refusal(const Found& found, const HttpRequest& reque
   }
   if (found.route->access == Access::kKey && !options.api_keys.empty() &&
       !is_api_key(shown_key(request), options.api_keys))
-    return error_response(style, 401, "an API key is needed: 'Authorization: Bearer KEY' or 'x-api-key: KEY'");
+    return error_response(style, 401,
+                          "an API key is needed: 'Authorization: Bearer KEY' or 'x-api-key: KEY'");
   return std::nullopt;
 }
 
@@ -176,6 +177,12 @@ std::string Service::client_of(const HttpRequest& request) const {
   return options_.api_keys.empty() ? request.peer : std::string(shown_key(request));
 }
 
+void ServedModel::set_assets(const TextAssets& text) {
+  assets = &text;
+  token_trie = TokenTrie::create(text.tokenizer);
+  if (text.chat_template) answer_format = cadre::answer_format(*text.chat_template);
+}
+
 HttpResponse loading_response(const HttpRequest& request) {
   if (request.path == "/live") return json_response({{"status", "ok"}});
   if (request.path != "/health") return error_response(kOpenAi, 503, "the model is being loaded");
@@ -189,8 +196,8 @@ bool is_api_key(std::string_view given, const std::vector<std::string>& keys) {
   for (const std::string& key : keys) {
     size_t differences = given.size() ^ key.size();
     for (size_t i = 0; i < key.size(); ++i)
-      differences |= static_cast<unsigned char>(key[i]) ^
-                     static_cast<unsigned char>(i < given.size() ? given[i] : '\0');
+      differences |=
+          static_cast<unsigned char>(key[i]) ^ static_cast<unsigned char>(i < given.size() ? given[i] : '\0');
     found |= differences == 0;
   }
   return found;
@@ -207,8 +214,11 @@ std::string to_text(const RequestRecord& record) {
 }
 
 std::string to_json_line(const RequestRecord& record) {
-  Json line = {{"id", record.id},         {"method", record.method}, {"path", record.path},
-               {"status", record.status}, {"seconds", record.seconds}};
+  Json line = {{"id", record.id},
+               {"method", record.method},
+               {"path", record.path},
+               {"status", record.status},
+               {"seconds", record.seconds}};
   if (record.generated) {
     line["prompt_tokens"] = record.prompt_tokens;
     line["cached_tokens"] = record.cached_tokens;
