@@ -145,6 +145,10 @@ class Generation : public std::enable_shared_from_this<Generation> {
   Usage usage() const;
   RequestRecord make_record(int status) const;
   void cancel();
+  bool is_cancelled() {
+    const std::lock_guard lock(mutex_);
+    return cancelled_;
+  }
 
   bool streaming() const { return task_.settings.stream; }
 
@@ -258,6 +262,8 @@ bool Generation::on_token(size_t choice, const TokenEvent& event) {
 }
 
 void Generation::on_finish(size_t choice, FinishReason reason, const RequestStats& stats) {
+  if (reason == FinishReason::kCancelled && !is_cancelled())
+    return on_error({ErrorKind::kInterrupt, "the answer was cut short: the server is shutting down"});
   const std::lock_guard lock(mutex_);
   if (over_) return;
   emit(choice, streams_[choice].finish());
