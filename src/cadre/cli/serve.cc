@@ -42,15 +42,12 @@ struct Flags {
   int64_t drain_time = 30;
 };
 
-/// A server's cache is for all sequences together, so its default is larger than one conversation's.
-constexpr int64_t kDefaultContext = 8192;
-
-Result<int64_t> context_tokens(const Flags& flags, const ModelConfig& config) {
-  const int64_t wanted = flags.engine.context;
-  if (wanted > config.max_position_embeddings)
-    return fail(ErrorKind::kUsage, "--ctx {}: the model's context is {} (max_position_embeddings)", wanted,
-                config.max_position_embeddings);
-  return wanted != 0 ? wanted : std::min(config.max_position_embeddings, kDefaultContext);
+/// The cache is shared: by default there is room for a few conversations of the model's own length, within
+/// what any machine holds.
+int64_t context_tokens(const Flags& flags, const ModelConfig& config) {
+  constexpr int64_t kConversations = 4, kLongest = 8192;
+  if (flags.engine.context != 0) return flags.engine.context;
+  return kConversations * std::min(config.max_position_embeddings, kLongest);
 }
 
 /// One key a line; blanks around it, empty lines and lines that begin with # do not count.
@@ -136,12 +133,14 @@ Status serve(const Flags& flags) {
               else
                 exchange->respond(server::loading_response(exchange->request()));
             }));
-  std::fprintf(stderr, "listening on http://%s:%d\n", flags.host.c_str(), http->port());
+  const bool is_v6 = flags.host.find(':') != std::string::npos;
+  std::fprintf(stderr, is_v6 ? "listening on http://[%s]:%d\n" : "listening on http://%s:%d\n",
+               flags.host.c_str(), http->port());
 
   CADRE_TRY(const TextAssets assets, load_text_assets(path));
   CADRE_TRY(Model model, Model::load(path, load_options));
   CADRE_CHECK_OK(flags.engine.apply_experts(model));
-  CADRE_TRY(engine_options.context_tokens, context_tokens(flags, model.config()));
+  engine_options.context_tokens = context_tokens(flags, model.config());
   engine_options.max_logit_rows = flags.max_running;
   CADRE_TRY(Engine engine, Engine::create(model, engine_options));
   const SchedulerOptions scheduler_options{.max_running = flags.max_running,
@@ -153,7 +152,7 @@ Status serve(const Flags& flags) {
   server::ServedModel served{
       .names = flags.names,
       .config = model.config(),
-      .context_tokens = engine_options.context_tokens,
+      .context_tokens = engine.max_sequence_tokens(),
       .created =
           std::chrono::duration_cast<seconds>(std::chrono::system_clock::now().time_since_epoch()).count(),
       .version = CADRE_VERSION,
@@ -218,7 +217,11 @@ Action set_up_serve(CLI::App& app) {
   add_flag(app, "--drain-time", flags->drain_time, "seconds that answers have to end when the server stops")
       ->check(CLI::Range(int64_t{0}, int64_t{86400}))
       ->capture_default_str();
-  flags->engine.add_to(app, /*with_context=*/true);
+  add_flag(app, "-c,--ctx,--ctx-size", flags->engine.context,
+           "tokens that the KV cache holds, of all requests together; 0: four times the model's context, at "
+           "most 32768")
+      ->check(CLI::Range(int64_t{0}, int64_t{1} << 30));
+  flags->engine.add_to(app, /*with_context=*/false);
   return [flags] { return serve(*flags); };
 }
 
