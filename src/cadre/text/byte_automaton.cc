@@ -7,8 +7,8 @@
 namespace cadre {
 namespace {
 
-// Expressions that a compilation may make: some fifty for each state of the largest automaton.
-constexpr size_t kMaxExpressions = 1'000'000;
+// Bounds the time of a compilation to about a second, and its memory.
+constexpr size_t kMaxWork = 3'000'000;
 
 size_t mix(size_t hash, uint64_t value) {
   hash = (hash ^ value) * 0x9E3779B97F4A7C15u;
@@ -139,6 +139,7 @@ RegularBuilder::Id RegularBuilder::derivative(Id id, uint8_t byte) {
   const uint64_t key = static_cast<uint64_t>(id) << 8 | byte;
   if (const auto found = derivatives_.find(key); found != derivatives_.end()) return found->second;
   const Node node = nodes_[static_cast<size_t>(id)];  // a copy: nodes_ grows below
+  work_ += 1 + node.parts.size();
   Id result = none();
   switch (node.kind) {
     case Kind::kNone:
@@ -226,8 +227,10 @@ Result<ByteAutomaton> RegularBuilder::compile(Id id, size_t max_states) {
       if (inserted) expressions.push_back(target);
       next.push_back(found->second);
     }
-    if (expressions.size() > max_states || nodes_.size() > kMaxExpressions)
+    if (expressions.size() > max_states)
       return fail(ErrorKind::kTooLarge, "needs an automaton of more than {} states", max_states);
+    work_ += representatives.size();
+    if (work_ > kMaxWork) return fail(ErrorKind::kTooLarge, "needs an automaton that takes too long to make");
   }
 
   // Backwards from the ends of words: what they cannot be reached from is dropped.

@@ -187,7 +187,7 @@ RegularBuilder::Id number_text(RegularBuilder& regular, const NumberRange& range
                            regular.optional(write.sequence({write.point(), write.digits(1, kMostDigits)})),
                            regular.optional(exponent)});
   }
-  Id form = write.whole(kMostDigits);
+  Id form = write.whole(range.multiple_of > 1 ? static_cast<int64_t>(kExactDigits) : kMostDigits);
   if (!range.integer) {
     const int64_t places = range.decimal_places >= 0 ? range.decimal_places : NumberWriter::kOpen;
     const Id whole = write.whole(static_cast<int64_t>(kExactDigits));

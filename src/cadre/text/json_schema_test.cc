@@ -155,7 +155,7 @@ TEST(JsonSchema, WhatNothingSatisfiesIsRefused) {
 TEST(JsonSchema, HostileSchemasAreBounded) {
   EXPECT_TRUE(error_of(R"({"allOf": [{"$ref": "#"}]})").find("in a circle") != std::string::npos);
   EXPECT_TRUE(error_of(R"({"type": "array", "minItems": 1000000})").find("at most 4096 items") != std::string::npos);
-  EXPECT_TRUE(error_of(R"({"type": "string", "pattern": "^(a|b|ab){1,90000}$"})").find("more than") != std::string::npos);
+  EXPECT_TRUE(error_of(R"({"type": "string", "pattern": "^(a|b|ab){1,90000}$"})").find("needs an automaton") != std::string::npos);
   EXPECT_EQ(misjudged(R"({"type": "string", "maxLength": 1000000000000})", true, {"\"a\""}), "");
   Json blow = {{"type", "object"}};  // each level is used twice by the one above
   Json* level = &blow;
@@ -194,8 +194,8 @@ std::string random_text(const JsonGrammar& grammar, Dice& dice) {
     if (allowed.empty()) return text + " [dead end]";
     uint8_t next = allowed[dice.roll(allowed.size())];
     if (text.size() > 200 || dice.roll(3) == 0)
-      for (const char close : std::string_view("\"]}n"))
-        if (std::find(allowed.begin(), allowed.end(), static_cast<uint8_t>(close)) != allowed.end()) next = static_cast<uint8_t>(close);
+      for (const uint8_t close : {'n', ']', '}', '"'})
+        if (std::find(allowed.begin(), allowed.end(), close) != allowed.end()) next = close;
     text += static_cast<char>(next);
     state = matcher.step(state, next);
   }
@@ -205,7 +205,7 @@ std::string random_text(const JsonGrammar& grammar, Dice& dice) {
 TEST(JsonSchema, RandomTextsAreValid) {
   int satisfiable = 0;
   int unfinished = 0;
-  for (uint64_t seed = 0; seed < 300; ++seed) {
+  for (uint64_t seed = 0; seed < 150; ++seed) {
     Dice dice(seed);
     const Json schema = random_document(dice);
     const auto grammar = JsonGrammar::from_schema(schema, "s");
@@ -214,7 +214,7 @@ TEST(JsonSchema, RandomTextsAreValid) {
       continue;
     }
     ++satisfiable;
-    for (int i = 0; i < 5; ++i) {
+    for (int i = 0; i < 3; ++i) {
       const std::string text = random_text(*grammar, dice);
       ASSERT_FALSE(text.ends_with(" [dead end]")) << text << "\n" << schema;
       if (text.ends_with(" [not ended]")) {
@@ -231,8 +231,8 @@ TEST(JsonSchema, RandomTextsAreValid) {
       }
     }
   }
-  EXPECT_GT(satisfiable, 200);
-  EXPECT_LT(unfinished, 100);
+  EXPECT_GT(satisfiable, 100);
+  EXPECT_LT(unfinished, 20);
 }
 
 }  // namespace

@@ -16,6 +16,7 @@ namespace {
 constexpr int kMaxDepth = 128;        // schemas inside each other
 constexpr int kMaxSchemas = 50'000;   // with repetition
 constexpr int64_t kMaxItems = 4096;   // a limit of a list that is counted
+constexpr size_t kMaxEnumBytes = 100'000;
 constexpr int64_t kMaxDivisor = 4096;
 constexpr int64_t kMostCharacters = int64_t{1} << 40;  // no answer is longer
 
@@ -230,14 +231,17 @@ Result<GrammarId> SchemaCompiler::compile_values(const Json& schema, const std::
   rest.erase("enum");
   RegularBuilder& regular = grammar_.regular();
   std::vector<RegularBuilder::Id> texts;
+  size_t bytes = 0;
   for (const Json& value : values) {
     if (part != SchemaPart::kAll && value.is_string() != (part == SchemaPart::kRawStrings)) continue;
     CADRE_TRY(const bool valid, keeps_to(value, rest, path));
     if (!valid) continue;
-    if (part == SchemaPart::kRawStrings)
-      texts.push_back(regular.literal(value.get_ref<const std::string&>()));
-    else
-      texts.push_back(regular.literal(dump_json(value)));
+    const bool raw = part == SchemaPart::kRawStrings;
+    const std::string text = raw ? value.get_ref<const std::string&>() : dump_json(value);
+    bytes += text.size() + 1;
+    if (bytes > kMaxEnumBytes)
+      return fail(ErrorKind::kTooLarge, "{}.enum: more than {} bytes of values", path, kMaxEnumBytes);
+    texts.push_back(regular.literal(text));
   }
   if (part == SchemaPart::kRawStrings) return string_node(regular.either(std::move(texts)), part);
   Result<GrammarId> node = grammar_.automaton(regular.either(std::move(texts)));
