@@ -12,14 +12,17 @@ namespace {
 using AnswerNow = Result<HttpResponse> (*)(Service&, const HttpRequest&);
 using AnswerLater = Status (*)(Service&, const std::shared_ptr<HttpExchange>&);
 
-/// Whether an endpoint asks for an API key, and whether it is worth a line of the log.
-enum class Access : uint8_t { kKey, kOpen, kProbe };
+/// Whether an endpoint asks for an API key.
+enum class Access : uint8_t { kKey, kOpen };
+/// Whether a request is worth a line of the log: what is asked every few seconds is not.
+enum class Log : uint8_t { kYes, kNo };
 
 struct Route {
   std::string_view method;
   std::string_view path;  ///< one that ends in '/' has a name after it
   ApiStyle style;
   Access access;
+  Log log;
   AnswerNow now = nullptr;
   AnswerLater later = nullptr;
 };
@@ -28,24 +31,24 @@ constexpr auto kOpenAi = ApiStyle::kOpenAi;
 constexpr auto kAnthropic = ApiStyle::kAnthropic;
 
 constexpr Route kRoutes[] = {
-    {"GET", "/", kOpenAi, Access::kOpen, get_page},
-    {"GET", "/index.html", kOpenAi, Access::kOpen, get_page},
-    {"GET", "/live", kOpenAi, Access::kProbe, get_live},
-    {"GET", "/health", kOpenAi, Access::kProbe, get_health},
-    {"GET", "/version", kOpenAi, Access::kOpen, get_version},
-    {"GET", "/metrics", kOpenAi, Access::kKey, get_metrics},
-    {"GET", "/cadre/stats", kOpenAi, Access::kKey, get_stats},
-    {"GET", "/v1/models", kOpenAi, Access::kKey, get_models},
-    {"GET", "/v1/models/", kOpenAi, Access::kKey, get_model},
-    {"POST", "/tokenize", kOpenAi, Access::kKey, post_tokenize},
-    {"POST", "/detokenize", kOpenAi, Access::kKey, post_detokenize},
-    {"POST", "/apply-template", kOpenAi, Access::kKey, post_apply_template},
-    {"POST", "/v1/messages/count_tokens", kAnthropic, Access::kKey, post_count_tokens},
-    {"POST", "/v1/chat/completions", kOpenAi, Access::kKey, nullptr, post_chat_completions},
-    {"POST", "/v1/completions", kOpenAi, Access::kKey, nullptr, post_completions},
-    {"POST", "/v1/responses", kOpenAi, Access::kKey, nullptr, post_responses},
-    {"POST", "/v1/embeddings", kOpenAi, Access::kKey, nullptr, post_embeddings},
-    {"POST", "/v1/messages", kAnthropic, Access::kKey, nullptr, post_messages},
+    {"GET", "/", kOpenAi, Access::kOpen, Log::kYes, get_page},
+    {"GET", "/index.html", kOpenAi, Access::kOpen, Log::kYes, get_page},
+    {"GET", "/live", kOpenAi, Access::kOpen, Log::kNo, get_live},
+    {"GET", "/health", kOpenAi, Access::kOpen, Log::kNo, get_health},
+    {"GET", "/version", kOpenAi, Access::kOpen, Log::kYes, get_version},
+    {"GET", "/metrics", kOpenAi, Access::kKey, Log::kNo, get_metrics},
+    {"GET", "/cadre/stats", kOpenAi, Access::kKey, Log::kNo, get_stats},
+    {"GET", "/v1/models", kOpenAi, Access::kKey, Log::kYes, get_models},
+    {"GET", "/v1/models/", kOpenAi, Access::kKey, Log::kYes, get_model},
+    {"POST", "/tokenize", kOpenAi, Access::kKey, Log::kYes, post_tokenize},
+    {"POST", "/detokenize", kOpenAi, Access::kKey, Log::kYes, post_detokenize},
+    {"POST", "/apply-template", kOpenAi, Access::kKey, Log::kYes, post_apply_template},
+    {"POST", "/v1/messages/count_tokens", kAnthropic, Access::kKey, Log::kYes, post_count_tokens},
+    {"POST", "/v1/chat/completions", kOpenAi, Access::kKey, Log::kYes, nullptr, post_chat_completions},
+    {"POST", "/v1/completions", kOpenAi, Access::kKey, Log::kYes, nullptr, post_completions},
+    {"POST", "/v1/responses", kOpenAi, Access::kKey, Log::kYes, nullptr, post_responses},
+    {"POST", "/v1/embeddings", kOpenAi, Access::kKey, Log::kYes, nullptr, post_embeddings},
+    {"POST", "/v1/messages", kAnthropic, Access::kKey, Log::kYes, nullptr, post_messages},
 };
 
 bool fits(const Route& route, std::string_view path) {
@@ -163,7 +166,7 @@ void Service::handle(const std::shared_ptr<HttpExchange>& exchange) {
                        .path = std::string(found.path),
                        .status = response->status};
   record.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  if (found.route == nullptr || found.route->access != Access::kProbe) this->record(record);
+  if (found.route == nullptr || found.route->log == Log::kYes) this->record(record);
   exchange->respond(std::move(*response));
 }
 
