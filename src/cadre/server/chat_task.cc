@@ -36,7 +36,11 @@ Status check_tools(const Json& tools) {
   if (!tools.is_array())
     return invalid("{}: field 'tools': expected a list, found {}", kRequestOrigin, describe_json(tools));
   for (size_t i = 0; i < tools.size(); ++i) {
-    const JsonFields tool(tools[i], std::string(kRequestOrigin), fmt::format("tools[{}]", i));
+    const std::string at = fmt::format("tools[{}]", i);
+    if (!tools[i].is_object())
+      return invalid("{}: field '{}': expected an object, found {}", kRequestOrigin, at,
+                     describe_json(tools[i]));
+    const JsonFields tool(tools[i], std::string(kRequestOrigin), at);
     CADRE_TRY(const std::string type, tool.string("type"));
     if (type != "function")
       return tool.error("type", "expected function, found " + describe_json(Json(type)));

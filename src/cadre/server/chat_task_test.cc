@@ -11,19 +11,21 @@ constexpr const char* kTools = R"("tools": [{"type": "function", "function": {"n
     "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}}}])";
 constexpr const char* kMessages = R"("messages": [{"role": "user", "content": "Hi"}])";
 
-/// A service whose model writes chats as DeepSeek-V3.1 does: it thinks, and calls tools.
+/// A service whose model writes chats as DeepSeek-V4 does: it thinks, and calls tools.
 class ChatTask : public ServiceTest {
  protected:
   ChatTask() {
-    assets_.chat_template = ChatTemplate::built_in(ChatFormat::kDeepseekV31);
+    assets_.chat_template = ChatTemplate::built_in(ChatFormat::kDeepseekV4);
     thinking_model_ = test_model();
     thinking_model_.set_assets(assets_);
     set_model(thinking_model_);
   }
 
-  static std::string call(const std::string& arguments) {
-    return "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>get_weather<｜tool▁sep｜>" + arguments +
-           "<｜tool▁call▁end｜><｜tool▁calls▁end｜>";
+  static std::string call_in(const std::string& city) {
+    return "\n\n<｜DSML｜tool_calls>\n<｜DSML｜invoke name=\"get_weather\">\n<｜DSML｜parameter "
+           "name=\"city\" "
+           "string=\"true\">" +
+           city + "</｜DSML｜parameter>\n</｜DSML｜invoke>\n</｜DSML｜tool_calls>";
   }
   static Json chat(const std::string& more) { return json(fmt::format("{{{}, {}}}", kMessages, more)); }
 
@@ -33,7 +35,7 @@ class ChatTask : public ServiceTest {
 };
 
 TEST_F(ChatTask, CallsComeAsToolCalls) {
-  scheduler.answer = tokens_of("Let me see." + call(R"({"city": "Rome"})"));
+  scheduler.answer = tokens_of("Let me see." + call_in("Rome"));
   const Json answer = post_json("/v1/chat/completions", chat(kTools));
   const Json& choice = answer["choices"][0];
   EXPECT_EQ(choice["finish_reason"], "tool_calls");
@@ -47,7 +49,7 @@ TEST_F(ChatTask, CallsComeAsToolCalls) {
 }
 
 TEST_F(ChatTask, StreamedCallsAddUp) {
-  scheduler.answer = tokens_of(call(R"({"city": "Rome"})"));
+  scheduler.answer = tokens_of(call_in("Rome"));
   std::string name, arguments, id;
   for (const Json& event : post_stream("/v1/chat/completions", chat(kTools))) {
     if (!event.is_object() || !event["choices"][0]["delta"].contains("tool_calls")) continue;
@@ -79,7 +81,7 @@ TEST_F(ChatTask, ReasoningIsApartFromContent) {
 }
 
 TEST_F(ChatTask, ResponsesHaveItemsForReasoningAndCalls) {
-  scheduler.answer = tokens_of("I think.</think>See:" + call(R"({"city": "Rome"})"));
+  scheduler.answer = tokens_of("I think.</think>See:" + call_in("Rome"));
   const Json answer = post_json("/v1/responses", json(R"({"input": "Hi", "reasoning": {"effort": "high"},
       "tools": [{"type": "function", "name": "get_weather", "parameters": {"type": "object",
         "properties": {"city": {"type": "string"}}, "required": ["city"]}}]})"));
@@ -93,7 +95,7 @@ TEST_F(ChatTask, ResponsesHaveItemsForReasoningAndCalls) {
 }
 
 TEST_F(ChatTask, AnthropicHasBlocksForThinkingAndToolUse) {
-  scheduler.answer = tokens_of("I think.</think>See:" + call(R"({"city": "Rome"})"));
+  scheduler.answer = tokens_of("I think.</think>See:" + call_in("Rome"));
   const Json body = json(R"({"max_tokens": 500, "messages": [{"role": "user", "content": "Hi"}],
       "thinking": {"type": "enabled", "budget_tokens": 1024}, "tool_choice": {"type": "auto"},
       "tools": [{"name": "get_weather", "input_schema": {"type": "object",

@@ -196,7 +196,7 @@ Result<std::string> render_chat(const Json& body, const ServedModel& model) {
     return invalid("{}: messages[{}].prefix: the model's template cannot go on with a message",
                    kRequestOrigin, request.messages.size() - 1);
   auto text = assets.chat_template->render(request, assets.bos_token, assets.eos_token);
-  if (!text) return invalid("{}", text.error().message);
+  if (!text) return invalid("{}: {}", kRequestOrigin, text.error().message);
   return text;
 }
 
