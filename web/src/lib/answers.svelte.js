@@ -1,4 +1,5 @@
 /** The answers being written, at most one to a conversation; each goes on while another conversation is open. */
+import { tick } from 'svelte'
 import { SvelteMap } from 'svelte/reactivity'
 import { announcer } from './announcer.svelte.js'
 import { streamChat } from './api.js'
@@ -42,6 +43,7 @@ class Answers {
     const controller = new AbortController()
     this.#running.set(conversation.id, { messageId: message.id, controller })
     announcer.say('Answering.')
+    let outcome = 'The answer is complete.'
     try {
       await this.#receive(conversation, message, {
         model: model ?? undefined,
@@ -50,14 +52,13 @@ class Answers {
         key: settings.apiKey,
         signal: controller.signal,
       })
-      announcer.say('The answer is complete.')
     } catch (error) {
       if (error.name === 'AbortError') {
         message.finish = 'stopped'
-        announcer.say('Stopped.')
+        outcome = 'Stopped.'
       } else {
         message.error = { message: error.message, status: error.status ?? 0, retryAfter: error.retryAfter ?? null }
-        announcer.say(`The answer failed: ${error.message}`)
+        outcome = `The answer failed: ${error.message}`
         models.refresh()
       }
     } finally {
@@ -65,6 +66,8 @@ class Answers {
       conversation.updated = Date.now()
       conversations.save(conversation)
     }
+    await tick() // the answer's last words come first
+    announcer.say(outcome)
   }
 
   async #receive(conversation, message, request) {

@@ -2,6 +2,8 @@
 
 export const number = new Intl.NumberFormat('en', { maximumFractionDigits: 0 })
 
+export const amount = new Intl.NumberFormat('en', { maximumFractionDigits: 2 })
+
 /** 3 significant figures below a thousand: 0.42, 8.31, 41.3, 128. */
 export function rate(value) {
   if (!Number.isFinite(value)) return '–'
@@ -11,6 +13,7 @@ export function rate(value) {
 
 export function seconds(value) {
   if (!Number.isFinite(value)) return '–'
+  if (value === 0) return '0'
   if (value < 1) return `${Math.round(value * 1000)} ms`
   if (value < 60) return `${value.toFixed(value < 10 ? 2 : 1)} s`
   return duration(value)

@@ -90,11 +90,14 @@ export function blocksOf(text) {
     .map((token) => ({ raw: token.raw, tokens: Object.assign([token], { links: tokens.links }) }))
 }
 
-/** @returns {DocumentFragment} */
-export function renderBlock(block) {
+/** @returns {DocumentFragment} what of some HTML is on the list */
+export function sanitise(html) {
   purifier ??= createPurifier()
-  return purifier.sanitize(marked.parser(block.tokens), purifyOptions)
+  return purifier.sanitize(html, purifyOptions)
 }
+
+/** @returns {DocumentFragment} */
+export const renderBlock = (block) => sanitise(marked.parser(block.tokens))
 
 /** The words of a block, for a screen reader. */
 export function plainText(block) {

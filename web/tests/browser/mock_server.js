@@ -113,6 +113,7 @@ export class MockServer {
       count += 1
     }
     if (plan.breaks) {
+      await sleep(300) // what was sent arrives first
       open = false
       return response.destroy()
     }
@@ -123,8 +124,37 @@ export class MockServer {
     response.end('data: [DONE]\n\n')
   }
 
+  /** As docs/server-api.md describes it. */
   stats() {
-    return {}
+    const seconds = (Date.now() - this.#started) / 1000
+    const wave = Math.sin(seconds / 7)
+    const spread = (p50) => ({ count: 9, mean: p50, p50, p90: p50 * 1.6, p99: p50 * 2.4 })
+    return {
+      version: '0.0-mock',
+      uptime_seconds: 93784 + seconds,
+      connections: 3,
+      draining: false,
+      model: {
+        name: 'cadre-mock', model_type: 'cadre', context_tokens: 4096, layers: 8, experts: 32, experts_per_token: 4,
+        backend: 'AVX-512, 2 threads',
+      },
+      requests: {
+        running: 3 + Math.round(2 * wave), queued: wave > 0.5 ? 2 : 0, finished: 120, cancelled: 3, failed: 0,
+        refused: 1, preempted: 2,
+      },
+      tokens: {
+        prompt: 8000 + Math.floor(40 * seconds), cached: 3000 + Math.floor(15 * seconds),
+        generated: 5000 + this.#tokens + Math.floor(90 * seconds - 90 * Math.cos(seconds / 7)),
+      },
+      steps: { count: 1000 + Math.floor(20 * seconds), rows: 4000 + Math.floor(85 * seconds), busy_seconds: 50 + 0.73 * seconds },
+      kv_cache: { page_tokens: 64, pages: 512, free: 280 - Math.round(60 * wave), cached: 120 },
+      disk: { snapshots: 0, bytes: 0, hits: 0 },
+      seconds: {
+        first_token: spread(0.18 + 0.04 * wave), inter_token: spread(0.024 - 0.003 * wave), request: spread(2.1),
+        queue: spread(0.004),
+      },
+      expert_tokens: [],
+    }
   }
 }
 
