@@ -25,9 +25,9 @@ after(async () => {
 
 /** A test with a fresh browser profile; at its end nothing must have gone wrong on the page. */
 function page(name, { mock = false, expect = /^$/, ...options }, body) {
-  test(name, { skip: mock && real ? 'needs the mock server' : false, timeout: 60_000 }, async () => {
+  test(name, { skip: mock && real ? 'needs the mock server' : false, timeout: 180_000 }, async () => {
     const context = await browser.newContext({ viewport: { width: 1100, height: 760 }, ...options })
-    context.setDefaultTimeout(15_000)
+    context.setDefaultTimeout(40_000)
     const problems = []
     const outside = []
     context.on('page', (tab) => {
