@@ -5,7 +5,7 @@
 packages_of_group() {
   case $1 in
     build) echo g++ cmake ninja-build pkg-config libfmt-dev nlohmann-json3-dev libexpected-dev libpcre2-dev \
-      libutf8proc-dev libsimdjson-dev libcli11-dev libedit-dev libgtest-dev ;;
+      libutf8proc-dev libsimdjson-dev libcli11-dev libedit-dev libboost1.81-dev libgtest-dev ;;
     bench) echo libbenchmark-dev ;;
     test) echo python3 ;;
     clang) echo clang ;;

@@ -21,7 +21,7 @@ constexpr Command kCommands[] = {
     {"chat-template", "render messages to the model's exact prompt", set_up_chat_template},
     {"logits", "write logits and routing for verification", set_up_logits},
     {"perplexity", "measure perplexity on a text", set_up_perplexity},
-    {"serve", "HTTP server (not there yet)", set_up_planned},
+    {"serve", "answer over HTTP: OpenAI and Anthropic APIs, metrics, a web page", set_up_serve},
     {"quantize", "write a model with packed weights of 2 to 8 bits", set_up_quantize},
     {"imatrix", "find out on a text which columns of the weights count", set_up_imatrix},
     {"convert", "convert between a model directory and GGUF", set_up_convert},

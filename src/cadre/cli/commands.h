@@ -6,6 +6,7 @@
 namespace cadre::cli {
 
 Action set_up_run(CLI::App& app);
+Action set_up_serve(CLI::App& app);
 Action set_up_bench(CLI::App& app);
 Action set_up_inspect(CLI::App& app);
 Action set_up_init(CLI::App& app);

@@ -89,6 +89,9 @@ struct MoeConfig {
   bool selection_bias = false;  ///< e_score_correction_bias is added for the selection only (noaux_tc)
   bool normalise_weights = false;
   float weight_scale = 1;  ///< applied to the weights of the chosen
+
+  /// As many as the gate can choose from for a token: the experts of the best groups.
+  int64_t most_experts_per_tok() const { return n_routed_experts / n_group * topk_group; }
 };
 
 struct ModelConfig {

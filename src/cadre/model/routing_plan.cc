@@ -87,7 +87,8 @@ void score_experts(ScoreFunction function, std::span<const float> logits, std::s
 }
 
 RoutingPlan select_experts(const MoeConfig& config, int layer, const Tensor& router_logits,
-                           std::span<const float> bias, RoutingWorkspace& workspace) {
+                           std::span<const float> bias, RoutingWorkspace& workspace,
+                           std::span<const int32_t> row_top_k) {
   const auto n_experts = static_cast<size_t>(config.n_routed_experts);
   const int64_t k = config.num_experts_per_tok;
   RoutingPlan plan = std::move(workspace.plan);
@@ -109,7 +110,7 @@ RoutingPlan select_experts(const MoeConfig& config, int layer, const Tensor& rou
     for (size_t i = 0; i < bias.size(); ++i) choice[i] += bias[i];
     if (config.group_score != GroupScore::kNone)
       mask_groups(config, choice, workspace.group_values, workspace.best_groups);
-    top_k(choice, k, selected);
+    top_k(choice, row_top_k.empty() ? k : row_top_k[static_cast<size_t>(t)], selected);
     std::sort(selected.begin(), selected.end());
 
     float sum = 0;

@@ -62,9 +62,11 @@ struct RoutingWorkspace {
 /// The decision of every published gate of the family (DeepSeek-V2 greedy and group-limited, V3 noaux_tc):
 /// top-k of the scores, with a bias and within the best groups where the configuration says so; weights from
 /// the unbiased scores. Ties go to the lower expert (and group) index.
-/// router_logits: [T, E], bias: [E] or empty
+/// router_logits: [T, E], bias: [E] or empty, row_top_k: [T] experts of each token, or empty: the
+/// configuration's number
 RoutingPlan select_experts(const MoeConfig& config, int layer, const Tensor& router_logits,
-                           std::span<const float> bias, RoutingWorkspace& workspace);
+                           std::span<const float> bias, RoutingWorkspace& workspace,
+                           std::span<const int32_t> row_top_k = {});
 
 /// The result is the workspace's.
 ExpertAssignments& group_by_expert(const RoutingPlan& plan, int64_t n_experts, RoutingWorkspace& workspace);

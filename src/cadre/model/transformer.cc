@@ -85,10 +85,12 @@ Tensor Transformer::hidden_states(Context& ctx, const Batch& batch, std::span<co
   return h;
 }
 
-Tensor Transformer::forward(Context& ctx, const Batch& batch, std::span<const LayerCache> caches,
-                            std::span<const int32_t> logit_rows, const MoeRun& run) const {
-  const Tensor h = hidden_states(ctx, batch, caches, run);
-  const Tensor x = ops::rms_norm(ctx, select_rows(ctx, h, logit_rows), final_norm, config.rms_norm_eps);
+Tensor Transformer::final_hidden(Context& ctx, const Tensor& h, std::span<const int32_t> rows) const {
+  return ops::rms_norm(ctx, select_rows(ctx, h, rows), final_norm, config.rms_norm_eps);
+}
+
+Tensor Transformer::logits(Context& ctx, const Tensor& h, std::span<const int32_t> rows) const {
+  const Tensor x = final_hidden(ctx, h, rows);
   if (ctx.trace != nullptr) ctx.trace->record("final_norm", -1, x);
   return ops::matmul(ctx, x, head);
 }

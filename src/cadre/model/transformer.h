@@ -38,14 +38,16 @@ struct Transformer {
   Tensor hidden_states(Context& ctx, const Batch& batch, std::span<const LayerCache> caches,
                        const MoeRun& run) const;
 
-  /// `caches[l]` are layer l's streams. -> logits [logit_rows, V], for the rows of the batch named.
-  Tensor forward(Context& ctx, const Batch& batch, std::span<const LayerCache> caches,
-                 std::span<const int32_t> logit_rows, const MoeRun& run) const;
+  /// Rows of the residual stream after the final norm.   h: [T, d] -> [rows, d]
+  Tensor final_hidden(Context& ctx, const Tensor& h, std::span<const int32_t> rows) const;
+
+  /// h: [T, d] of hidden_states -> logits [rows, V]
+  Tensor logits(Context& ctx, const Tensor& h, std::span<const int32_t> rows) const;
 
   std::vector<CacheStream> cache_streams(int64_t layer) const;
 
-  /// Arena bytes that `forward` needs at most for `rows` rows of `logit_rows` logits, over caches of
-  /// at most `context` tokens.
+  /// Arena bytes that a step needs at most for `rows` rows, the final hidden states of all and `logit_rows`
+  /// logits, over caches of at most `context` tokens.
   int64_t activation_bytes(int64_t rows, int64_t logit_rows, int64_t context, MlaForm form) const;
 };
 

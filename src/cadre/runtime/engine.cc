@@ -11,8 +11,6 @@ namespace {
 
 constexpr int64_t kDefaultLogitRows = 64;
 
-int64_t pages_for(int64_t tokens) { return (tokens + kPageTokens - 1) / kPageTokens; }
-
 int64_t wanted_rows(const StepItem& item) {
   switch (item.logits) {
     case LogitsFor::kNone:
@@ -94,6 +92,40 @@ void Engine::truncate(SequenceId id, int64_t length) {
     cache_.give_page(sequence.pages.back());
     sequence.pages.pop_back();
   }
+  CADRE_CHECK(length % kPageTokens == 0 || !cache_.shared(sequence.pages.back()), "{} tokens", length);
+}
+
+void Engine::append_pages(SequenceId id, std::span<const int32_t> pages) {
+  Sequence& sequence = sequences_.at(id);
+  CADRE_CHECK(sequence.length % kPageTokens == 0, "{} tokens", sequence.length);
+  for (const int32_t page : pages) {
+    cache_.share_page(page);
+    sequence.pages.push_back(page);
+  }
+  sequence.length += static_cast<int64_t>(pages.size()) * kPageTokens;
+}
+
+void Engine::replace_page(SequenceId id, int64_t index, int32_t page) {
+  Sequence& sequence = sequences_.at(id);
+  CADRE_CHECK((index + 1) * kPageTokens <= sequence.length, "{} of {} tokens", index, sequence.length);
+  int32_t& own = sequence.pages[static_cast<size_t>(index)];
+  cache_.share_page(page);
+  cache_.give_page(own);
+  own = page;
+}
+
+int64_t Engine::row_cost(int64_t experts) const {
+  if (experts == 0) return 1;
+  const int64_t own = model_->config().moe->num_experts_per_tok;
+  return (experts + own - 1) / own;
+}
+
+Status Engine::check(const StepItem& item) const {
+  const ModelConfig& config = model_->config();
+  for (const int32_t token : item.tokens)
+    if (token < 0 || token >= config.vocab_size)
+      return invalid("token id {} is outside the vocabulary of {}", token, config.vocab_size);
+  return item.experts == 0 ? Status{} : check_experts(config, item.experts);
 }
 
 Status Engine::fill_with_copies(SequenceId id, SequenceId source_id, int64_t length) {
@@ -117,17 +149,15 @@ Status Engine::admit(std::span<const StepItem> items) {
   int64_t new_pages = 0;
   for (const StepItem& item : items) {
     CADRE_CHECK(!item.tokens.empty());
-    for (const int32_t token : item.tokens)
-      if (token < 0 || token >= model_->config().vocab_size)
-        return invalid("token id {} is outside the vocabulary of {}", token, model_->config().vocab_size);
+    CADRE_CHECK_OK(check(item));
     const Sequence& sequence = sequences_.at(item.sequence);
     const auto count = static_cast<int64_t>(item.tokens.size());
-    rows += count;
+    rows += count * row_cost(item.experts);
     logit_rows += wanted_rows(item);
     new_pages += pages_for(sequence.length + count) - static_cast<int64_t>(sequence.pages.size());
   }
   if (rows > options_.max_step_rows)
-    return fail(ErrorKind::kTooLarge, "{} tokens in one step, at most {} fit", rows, options_.max_step_rows);
+    return fail(ErrorKind::kTooLarge, "{} rows in one step, at most {} fit", rows, options_.max_step_rows);
   if (logit_rows > options_.max_logit_rows)
     return fail(ErrorKind::kTooLarge, "logits of {} tokens in one step, at most {} fit", logit_rows,
                 options_.max_logit_rows);
@@ -142,6 +172,10 @@ void Engine::lay_out(std::span<const StepItem> items) {
   positions_.clear();
   rows_.clear();
   logit_rows_.clear();
+  hidden_rows_.clear();
+  row_top_k_.clear();
+  const bool own_experts =
+      std::all_of(items.begin(), items.end(), [](const StepItem& item) { return item.experts == 0; });
   for (const StepItem& item : items) {
     Sequence& sequence = sequences_.at(item.sequence);
     const auto first_row = static_cast<int64_t>(tokens_.size());
@@ -151,7 +185,12 @@ void Engine::lay_out(std::span<const StepItem> items) {
     for (int64_t i = 0; i < count; ++i) {
       tokens_.push_back(item.tokens[static_cast<size_t>(i)]);
       positions_.push_back(static_cast<int32_t>(sequence.length + i));
+      if (item.hidden) hidden_rows_.push_back(static_cast<int32_t>(first_row + i));
     }
+    if (!own_experts)
+      row_top_k_.insert(
+          row_top_k_.end(), item.tokens.size(),
+          static_cast<int32_t>(item.experts == 0 ? model_->config().moe->num_experts_per_tok : item.experts));
     for (int64_t i = count - wanted_rows(item); i < count; ++i)
       logit_rows_.push_back(static_cast<int32_t>(first_row + i));
     rows_.push_back({.first_row = first_row,
@@ -173,8 +212,11 @@ Result<Tensor> Engine::step(std::span<const StepItem> items) {
   Context ctx{.backend = *backend_, .arena = arena_, .compute = options_.compute, .trace = trace_};
   const Batch batch{
       .tokens = tokens_, .sequences = rows_, .cosine = cosine_, .sine = sine_, .mla_form = options_.mla_form};
-  const MoeRun run{.policies = policies_, .routing = routing_, .groups = groups_};
-  return model_->transformer().forward(ctx, batch, cache_.layers(), logit_rows_, run);
+  const MoeRun run{.policies = policies_, .routing = routing_, .groups = groups_, .row_top_k = row_top_k_};
+  const Transformer& transformer = model_->transformer();
+  const Tensor h = transformer.hidden_states(ctx, batch, cache_.layers(), run);
+  hidden_ = hidden_rows_.empty() ? Tensor{} : transformer.final_hidden(ctx, h, hidden_rows_);
+  return transformer.logits(ctx, h, logit_rows_);
 }
 
 std::string describe(const MemoryPlan& plan) {

@@ -5,6 +5,7 @@
 /// A sequence's logits depend on its own tokens alone, bit for bit: not on how its prompt was cut into steps,
 /// not on the other sequences of a step, not on the number of threads (with MlaForm::kAbsorbed).
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -29,6 +30,8 @@ struct StepItem {
   SequenceId sequence;
   std::span<const int32_t> tokens;
   LogitsFor logits = LogitsFor::kLast;
+  bool hidden = false;  ///< also the final hidden states of all its tokens: see Engine::hidden
+  int64_t experts = 0;  ///< experts per token; 0: the model's own number
 };
 
 struct EngineOptions {
@@ -62,8 +65,15 @@ class Engine {
   void close_sequence(SequenceId sequence);
   /// Tokens in the cache so far.
   int64_t length(SequenceId sequence) const { return sequences_.at(sequence).length; }
-  /// Forgets all tokens from `length` on.
+  /// Forgets all tokens from `length` on. Of pages that others hold too, only whole ones.
   void truncate(SequenceId sequence, int64_t length);
+  /// Lengthens a sequence that ends with a page by full pages that hold its next tokens; they get one holder
+  /// more.
+  void append_pages(SequenceId sequence, std::span<const int32_t> pages);
+  /// Puts `page`, which holds the same tokens, in the place of the sequence's own full page `index`.
+  void replace_page(SequenceId sequence, int64_t index, int32_t page);
+  /// Its pages, in the order of its tokens; valid until it changes.
+  std::span<const int32_t> pages(SequenceId sequence) const { return sequences_.at(sequence).pages; }
   /// Makes an empty sequence `length` tokens long without computing them: its pages are copies of those of
   /// `source`, taken in turn. For measurements at a depth, where what the cache holds does not matter but
   /// that it is a model's own. Errors: kTooLarge (cache full), nothing is changed then.
@@ -72,8 +82,14 @@ class Engine {
   /// Runs the items' tokens through the model. -> logits [rows, V]: the items' wanted rows, in order; valid
   /// until the next step.
   /// Errors, before anything changed: kTooLarge (cache full, too many rows), kInvalid (a token id outside
-  /// the vocabulary).
+  /// the vocabulary, a number of experts that the gate cannot choose).
   Result<Tensor> step(std::span<const StepItem> items);
+  /// [rows, d]: the last hidden states, after the final norm, of the tokens of the last step's items that
+  /// asked for them, in order; valid until the next step.
+  const Tensor& hidden() const { return hidden_; }
+  /// Rows of a step's room that a token with this many experts takes: more than one where it takes more
+  /// activations than the model's own number.
+  int64_t row_cost(int64_t experts) const;
 
   void set_trace(TraceSink* trace) { trace_ = trace; }
   void add_policy(RoutingPolicy policy) { policies_.push_back(std::move(policy)); }
@@ -88,6 +104,11 @@ class Engine {
   const Backend& backend() const { return *backend_; }
   /// Tokens that still fit the cache, in whole pages.
   int64_t free_tokens() const { return cache_.free_pages() * kPageTokens; }
+  /// Most tokens of one sequence: the context asked for, within the model's positions.
+  int64_t max_sequence_tokens() const {
+    return std::min(options_.context_tokens, model_->config().max_position_embeddings);
+  }
+  KvCache& kv_cache() { return cache_; }
 
  private:
   struct Sequence {
@@ -97,6 +118,7 @@ class Engine {
   Engine(const Model& model, const EngineOptions& options, std::unique_ptr<Backend> backend, KvCache cache,
          Arena arena);
   Status admit(std::span<const StepItem> items);
+  Status check(const StepItem& item) const;
   void lay_out(std::span<const StepItem> items);
 
   const Model* model_;
@@ -117,6 +139,9 @@ class Engine {
   std::vector<int32_t> positions_;
   std::vector<SequenceRows> rows_;
   std::vector<int32_t> logit_rows_;
+  std::vector<int32_t> hidden_rows_;
+  std::vector<int32_t> row_top_k_;  ///< empty where all rows have the model's own number
+  Tensor hidden_;
   std::vector<float> cosine_;
   std::vector<float> sine_;
   RoutingWorkspace routing_;

@@ -2,10 +2,9 @@
 
 #include <algorithm>
 #include <chrono>
-#include <limits>
-#include <vector>
 
 #include "cadre/base/interrupt.h"
+#include "cadre/runtime/samplable_tokens.h"
 #include "cadre/text/stream_decoder.h"
 
 namespace cadre {
@@ -17,14 +16,11 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-/// Tokens that `sequence` can still take: what the cache has free, within the context asked for and the
-/// model's positions.
+/// Tokens that `sequence` can still take: what the cache has free, within the longest that one may become.
 int64_t room(const Engine& engine, SequenceId sequence) {
   const int64_t length = engine.length(sequence);
   const int64_t in_last_page = (kPageTokens - length % kPageTokens) % kPageTokens;
-  const int64_t context =
-      std::min(engine.options().context_tokens, engine.model().config().max_position_embeddings);
-  return std::min(engine.free_tokens() + in_last_page, context - length);
+  return std::min(engine.free_tokens() + in_last_page, engine.max_sequence_tokens() - length);
 }
 
 /// Runs the prompt through the model in steps of at most the engine's rows. -> logits of its last token
@@ -60,14 +56,6 @@ class TextStream {
   StreamDecoder decoder_;
 };
 
-/// The ids below `end` that are no token.
-std::vector<int32_t> missing_tokens(const Tokenizer& tokenizer, int64_t end) {
-  std::vector<int32_t> missing;
-  for (int32_t id = 0; id < end; ++id)
-    if (!tokenizer.contains(id)) missing.push_back(id);
-  return missing;
-}
-
 }  // namespace
 
 const char* name(FinishReason reason) {
@@ -93,9 +81,8 @@ Result<Generation> generate(Engine& engine, SequenceId sequence, std::span<const
     return fail(ErrorKind::kTooLarge, "the prompt's {} tokens do not fit: {} of the context are left",
                 prompt_tokens, room(engine, sequence));
 
-  // Rows of the head may stand for no token: checkpoints pad the vocabulary, and vocabularies leave ids out.
-  const int64_t choices = std::min<int64_t>(engine.model().config().vocab_size, tokenizer.vocab_size());
-  const std::vector<int32_t> missing = missing_tokens(tokenizer, choices);
+  const int64_t vocab_size = engine.model().config().vocab_size;
+  const SamplableTokens samplable(samplable_tokens(tokenizer, vocab_size), vocab_size);
   Sampler sampler(options.sampling);
   for (const int32_t token : prompt) sampler.observe_prompt(token);
   TextStream text_stream(tokenizer, options.skip_special);
@@ -112,8 +99,9 @@ Result<Generation> generate(Engine& engine, SequenceId sequence, std::span<const
   result.prefill_seconds = seconds_since(start);
   const auto decode_start = Clock::now();
   while (true) {
-    for (const int32_t id : missing) logits.row(0)[id] = -std::numeric_limits<float>::infinity();
-    const int32_t token = sampler.sample(std::span(logits.row(0), static_cast<size_t>(choices)));
+    const std::span<float> row(logits.row(0), static_cast<size_t>(vocab_size));
+    samplable.mask(row);
+    const int32_t token = sampler.sample(row);
     if (std::find(options.stop_tokens.begin(), options.stop_tokens.end(), token) !=
         options.stop_tokens.end()) {
       result.reason = FinishReason::kStopToken;

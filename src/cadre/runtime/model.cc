@@ -142,14 +142,18 @@ Status Model::bind_scales(const WeightSlot& slot) {
 }
 
 Status Model::set_experts_per_token(int64_t k) {
-  std::optional<MoeConfig>& moe = transformer_.config.moe;
-  if (!moe) return fail(ErrorKind::kUsage, "{} experts per token: the model is dense", k);
-  const int64_t eligible = moe->n_routed_experts / moe->n_group * moe->topk_group;
-  if (k < 1 || k > eligible)
-    return fail(ErrorKind::kUsage, "{} experts per token: expected 1 to {}", k, eligible);
-  moe->num_experts_per_tok = k;
+  if (const Status possible = check_experts(config(), k); !possible)
+    return fail(ErrorKind::kUsage, "{}", possible.error().message);
+  transformer_.config.moe->num_experts_per_tok = k;
   for (Block& block : transformer_.blocks)
     if (auto* layer = std::get_if<Moe>(&block.ffn)) layer->c.num_experts_per_tok = k;
+  return {};
+}
+
+Status check_experts(const ModelConfig& config, int64_t k) {
+  if (!config.moe) return invalid("{} experts per token: the model is dense", k);
+  const int64_t most = config.moe->most_experts_per_tok();
+  if (k < 1 || k > most) return invalid("{} experts per token: expected 1 to {}", k, most);
   return {};
 }
 

@@ -76,6 +76,10 @@ class Model {
 /// Sizes of a configuration from its shapes alone, `bytes` at `bits_per_weight` for matrices.
 ModelSize model_size(const Family& family, const ModelConfig& config);
 
+/// Whether tokens can be routed to `k` experts. Errors: kInvalid when the model is dense or its gate cannot
+/// choose so many, with the limits.
+Status check_experts(const ModelConfig& config, int64_t k);
+
 /// KV cache bytes that one token takes in all layers.
 int64_t kv_bytes_per_token(const Transformer& model, DType kv_type);
 

@@ -57,13 +57,15 @@ int32_t argmax(std::span<const float> logits) {
   return static_cast<int32_t>(best);
 }
 
-double log_probability(std::span<const float> logits, int32_t token) {
-  double largest = -std::numeric_limits<double>::infinity();
-  for (const float logit : logits) largest = std::max(largest, static_cast<double>(logit));
+LogSoftmax::LogSoftmax(std::span<const float> logits) : logits_(logits) {
+  largest_ = -std::numeric_limits<double>::infinity();
+  for (const float logit : logits) largest_ = std::max(largest_, static_cast<double>(logit));
   double sum = 0;
-  for (const float logit : logits) sum += std::exp(static_cast<double>(logit) - largest);
-  return static_cast<double>(logits[static_cast<size_t>(token)]) - largest - std::log(sum);
+  for (const float logit : logits) sum += std::exp(static_cast<double>(logit) - largest_);
+  log_sum_ = std::log(sum);
 }
+
+double log_probability(std::span<const float> logits, int32_t token) { return LogSoftmax(logits)[token]; }
 
 void Sampler::apply_penalties(std::span<float> logits) const {
   for (const auto& [token, count] : seen_) {
@@ -79,8 +81,10 @@ void Sampler::apply_penalties(std::span<float> logits) const {
 
 int32_t Sampler::draw(std::span<const float> logits) {
   candidates_.clear();
+  // What is masked is no candidate, lest the rounding of the sum below ends at it.
   for (size_t i = 0; i < logits.size(); ++i)
-    if (!std::isnan(logits[i])) candidates_.emplace_back(logits[i], static_cast<int32_t>(i));
+    if (logits[i] > -std::numeric_limits<float>::infinity())
+      candidates_.emplace_back(logits[i], static_cast<int32_t>(i));
   if (candidates_.empty()) return 0;
   const size_t k = params_.top_k == 0 ? candidates_.size()
                                       : std::min(candidates_.size(), static_cast<size_t>(params_.top_k));

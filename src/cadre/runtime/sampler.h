@@ -55,7 +55,22 @@ class Sampler {
 /// The most likely token; ties and NaN go to the lower id.
 int32_t argmax(std::span<const float> logits);
 
-/// log softmax of one token, in f64.
+/// log softmax of a row of logits, in f64.
+class LogSoftmax {
+ public:
+  /// The view must outlive this.
+  explicit LogSoftmax(std::span<const float> logits);
+  double operator[](int32_t token) const {
+    return static_cast<double>(logits_[static_cast<size_t>(token)]) - largest_ - log_sum_;
+  }
+
+ private:
+  std::span<const float> logits_;
+  double largest_ = 0;
+  double log_sum_ = 0;
+};
+
+/// That of one token.
 double log_probability(std::span<const float> logits, int32_t token);
 
 }  // namespace cadre

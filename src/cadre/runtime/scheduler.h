@@ -91,7 +91,9 @@ struct SchedulerOptions {
   int64_t max_queued = 512;    ///< beyond it, submit() refuses
   int64_t prefill_rows = 256;  ///< most prompt tokens in a step while others decode
   bool prefix_cache = true;
-  std::string kv_disk_folder;  ///< where prefixes survive a restart; empty: nowhere
+  /// Where prefixes survive a restart; empty: nowhere. With routing policies that change plans it must stay
+  /// empty: a snapshot does not know them.
+  std::string kv_disk_folder;
   int64_t kv_disk_bytes = 0;
 };
 
@@ -103,8 +105,10 @@ struct SchedulerStats {
   int64_t prompt_tokens = 0, cached_tokens = 0, generated_tokens = 0;
   int64_t steps = 0, step_rows = 0;
   double busy_seconds = 0;
-  int64_t disk_snapshots = 0, disk_bytes = 0, disk_hits = 0;
-  std::vector<std::vector<int64_t>> expert_tokens;  ///< [layer][expert]; dense layers are empty
+  int64_t disk_snapshots = 0, disk_bytes = 0, disk_hits = 0;  ///< pages on disk, and pages served from there
+  int64_t disk_damaged = 0;                                   ///< files that were found damaged and removed
+  int64_t disk_failures = 0;                                  ///< pages that could not be written
+  std::vector<std::vector<int64_t>> expert_tokens;            ///< [layer][expert]; dense layers are empty
 };
 
 enum class RequestId : int64_t {};

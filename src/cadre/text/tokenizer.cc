@@ -176,6 +176,8 @@ std::optional<int32_t> Tokenizer::find(std::string_view token) const { return da
 
 bool Tokenizer::is_special(int32_t id) const { return data_->vocabulary.is_special(id); }
 
+bool Tokenizer::is_added(int32_t id) const { return data_->vocabulary.is_added(id); }
+
 int32_t Tokenizer::vocab_size() const { return data_->vocabulary.size(); }
 
 bool Tokenizer::contains(int32_t id) const { return data_->vocabulary.contains(id); }

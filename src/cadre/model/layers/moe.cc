@@ -16,7 +16,7 @@ void trace_plan(TraceSink& trace, const RoutingPlan& plan) {
 
 Tensor Moe::forward(Context& ctx, const Tensor& x, const MoeRun& run) const {
   const Tensor router_logits = ops::matmul_f32(ctx, x, router);  // [T, E]
-  RoutingPlan plan = select_experts(c, layer, router_logits, selection_bias, run.routing);
+  RoutingPlan plan = select_experts(c, layer, router_logits, selection_bias, run.routing, run.row_top_k);
   const RoutingPlan decided = ctx.tape == nullptr ? RoutingPlan{} : plan;
   for (const RoutingPolicy& policy : run.policies) plan = policy(std::move(plan));
   if (ctx.trace != nullptr) trace_plan(*ctx.trace, plan);

@@ -24,6 +24,7 @@ struct MoeRun {
   RoutingWorkspace& routing;
   std::vector<ExpertGroup>& groups;
   const AuxiliaryGradient* auxiliary = nullptr;  ///< for passes with a tape; outlives the backward pass
+  std::span<const int32_t> row_top_k = {};       ///< [T] experts of each token; empty: the model's own number
 };
 
 struct Moe {

@@ -1,0 +1,45 @@
+#include "cadre/server/answer.h"
+
+#include "cadre/text/utf8.h"
+
+namespace cadre::server {
+
+void Answer::append(const AnswerPiece& piece) {
+  reasoning += piece.reasoning;
+  content += piece.content;
+  for (const ToolCall& part : piece.tool_calls) {
+    const auto index = static_cast<size_t>(part.index);
+    if (index >= tool_calls.size()) tool_calls.resize(index + 1);
+    ToolCall& call = tool_calls[index];
+    call.index = part.index;
+    if (!part.id.empty()) call.id = part.id;
+    call.name += part.name;
+    call.arguments += part.arguments;
+  }
+  tokens.insert(tokens.end(), piece.tokens.begin(), piece.tokens.end());
+}
+
+std::string sse_event(const Json& data, std::string_view name) {
+  if (name.empty()) return fmt::format("data: {}\n\n", dump_json(data));
+  return fmt::format("event: {}\ndata: {}\n\n", name, dump_json(data));
+}
+
+Json routing_json(const std::vector<AnswerToken>& tokens) {
+  Json list = Json::array();
+  for (const AnswerToken& token : tokens) {
+    Json layers = Json::array();
+    for (const ExpertChoice& choice : token.routing) {
+      if (layers.empty() || layers.back()["layer"] != choice.layer)
+        layers.push_back(
+            {{"layer", choice.layer}, {"experts", Json::array()}, {"weights", Json::array()}});
+      layers.back()["experts"].push_back(choice.expert);
+      layers.back()["weights"].push_back(choice.weight);
+    }
+    list.push_back({{"id", token.token.id},
+                    {"token", replace_invalid_utf8(token.token.bytes)},
+                    {"layers", std::move(layers)}});
+  }
+  return list;
+}
+
+}  // namespace cadre::server
