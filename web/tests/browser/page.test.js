@@ -407,16 +407,33 @@ page('the view follows the answer until the reader scrolls up', { mock: true, vi
   await tab.keyboard.press('Escape')
 })
 
-page('nothing moves while an answer grows and ends', { mock: true, viewport: { width: 900, height: 900 } }, async (tab) => {
+page('nothing moves while an answer grows and ends', { mock: true, viewport: { width: 900, height: 480 } }, async (tab) => {
   await tab.evaluate(() => {
     window.shifts = []
     new PerformanceObserver((list) => {
       for (const entry of list.getEntries()) if (!entry.hadRecentInput) window.shifts.push(entry.value)
     }).observe({ type: 'layout-shift', buffered: false })
+    window.shrunk = 0
+    let height = 0
+    const watch = () => {
+      const now = document.querySelector('.scroll')?.scrollHeight ?? 0
+      if (now < height) window.shrunk += height - now
+      height = now
+      requestAnimationFrame(watch)
+    }
+    watch()
   })
   await ask(tab, 'code')
-  await tab.waitForTimeout(300)
+  await tab.waitForTimeout(200)
   assert.deepEqual(await tab.evaluate(() => window.shifts.filter((value) => value > 0.001)), [])
+  await say(tab, 'slow')
+  const row = answers(tab).nth(1).locator('.actions')
+  await answers(tab).nth(1).getByText('word3 ').waitFor()
+  const before = (await row.boundingBox()).height
+  await tab.keyboard.press('Escape')
+  await idle(tab)
+  assert.equal((await row.boundingBox()).height, before, 'the row of buttons has its place from the start')
+  assert.equal(await tab.evaluate(() => window.shrunk), 0)
 })
 
 page('the server view', {}, async (tab) => {
