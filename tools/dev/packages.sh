@@ -12,6 +12,7 @@ packages_of_group() {
     fuzz) echo libclang-rt-14-dev ;;
     format) echo clang-format ;;
     lint) echo clang-tidy python3 ;;
+    package) echo dpkg-dev file ;;
     web) echo nodejs npm chromium python3 ;;
     *) fail "packages.sh: no group '$1'" ;;
   esac
