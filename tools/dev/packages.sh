@@ -12,6 +12,8 @@ packages_of_group() {
     fuzz) echo libclang-rt-14-dev ;;
     format) echo clang-format ;;
     lint) echo clang-tidy python3 ;;
+    package) echo dpkg-dev file ;;
+    web) echo nodejs npm chromium python3 ;;
     *) fail "packages.sh: no group '$1'" ;;
   esac
 }
@@ -29,6 +31,18 @@ and run again with CADRE_NO_INSTALL=1."
   fi
   mapfile -t missing < <(missing_packages "${wanted[@]}")
   [[ ${#missing[@]} -eq 0 ]] || install_packages "${missing[@]}"
+}
+
+# require_web: the packages of group web, unless their programs are there already: node often comes from
+# elsewhere, in a version that Debian does not have yet.
+require_web() {
+  local program
+  for program in node npm chromium python3; do
+    command -v "$program" >/dev/null || {
+      require_packages web
+      return
+    }
+  done
 }
 
 # Prints those of its arguments that are not installed, one a line.

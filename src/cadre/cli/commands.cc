@@ -28,6 +28,8 @@ constexpr Command kCommands[] = {
     {"grads", "write losses and gradients for verification", set_up_grads},
     {"data", "learn a tokenizer, and turn text into token shards", set_up_data},
     {"train", "train a model from a configuration", set_up_train},
+    {"completion", "print completions of the command line for a shell", set_up_completion},
+    {"man", "print the manual page", set_up_man},
     {"eval", "run benchmarks of quality (not there yet)", set_up_planned},
     {"plan", "plan memory and speed of a model (not there yet)", set_up_planned},
     {"experts", "study the experts of a model (not there yet)", set_up_planned},

@@ -20,5 +20,7 @@ Action set_up_quantize(CLI::App& app);
 Action set_up_imatrix(CLI::App& app);
 Action set_up_train(CLI::App& app);
 Action set_up_data(CLI::App& app);
+Action set_up_completion(CLI::App& app);
+Action set_up_man(CLI::App& app);
 
 }  // namespace cadre::cli

@@ -6,11 +6,10 @@
 #include <iostream>
 #include <span>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "cadre/base/interrupt.h"
-#include "cadre/cli/command.h"
+#include "cadre/cli/command_line.h"
 #include "cadre/cli/version.h"
 
 namespace {
@@ -66,20 +65,8 @@ int finish(const std::string& who, const cadre::Status& status) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app("Runs sparse Mixture-of-Experts language models of the DeepSeek family.", "cadre");
-  app.require_subcommand(0, 1);
-  app.get_formatter()->column_width(34);
-  bool version = false;
-  bool json = false;
-  app.add_flag("--version", version,
-               "print version, compiler and instruction sets (with --json: for machines)");
-  app.add_flag("--json", json)->group("");
-
-  std::vector<std::pair<CLI::App*, cadre::cli::Action>> actions;
-  for (const cadre::cli::Command& command : cadre::cli::commands()) {
-    CLI::App* sub = app.add_subcommand(command.name, command.summary);
-    actions.emplace_back(sub, command.set_up(*sub));
-  }
+  cadre::cli::CommandLine line;
+  CLI::App& app = line.app;
 
   const std::vector<std::string> arguments(argv + 1, argv + argc);
   drop_twins_of_others(app, arguments);
@@ -90,12 +77,12 @@ int main(int argc, char** argv) {
     if (app.exit(error) != 0) return kUsage;
     return finish("cadre", flush_stdout());
   }
-  if (version) {
-    cadre::cli::print_version(json);
+  if (line.version) {
+    cadre::cli::print_version(line.json);
     return finish("cadre", flush_stdout());
   }
 
-  for (const auto& [sub, action] : actions) {
+  for (const auto& [sub, action] : line.actions) {
     if (!sub->parsed()) continue;
     cadre::Status status = action();
     if (status) status = flush_stdout();
