@@ -67,14 +67,18 @@ TEST(AnswerParser, Reasoning) {
 }
 
 TEST(AnswerParser, CallsWithMarkers) {
-  const std::string one = "<｜tool▁call▁begin｜>f<｜tool▁sep｜>{\"x\": \"<｜tool▁call▁end｜>\\\"\"}<｜tool▁call▁end｜>";
+  const std::string one =
+      "<｜tool▁call▁begin｜>f<｜tool▁sep｜>{\"x\": \"<｜tool▁call▁end｜>\\\"\"}<｜tool▁call▁end｜>";
   const std::string two = "<｜tool▁call▁begin｜>g<｜tool▁sep｜>{}<｜tool▁call▁end｜>";
   EXPECT_EQ(parse("look " + kCalls + one + two + kCallsEnd, ToolCallFormat::kPlain),
             (Answer{"", "look ", {{"f", "{\"x\": \"<｜tool▁call▁end｜>\\\"\"}"}, {"g", "{}"}}}));
   const auto fenced = [](std::string_view name, std::string_view arguments, std::string_view gap) {
-    return fmt::format("<｜tool▁call▁begin｜>function<｜tool▁sep｜>{}\n```json\n{}\n```{}<｜tool▁call▁end｜>", name, arguments, gap);
+    return fmt::format("<｜tool▁call▁begin｜>function<｜tool▁sep｜>{}\n```json\n{}\n```{}<｜tool▁call▁end｜>",
+                       name, arguments, gap);
   };
-  EXPECT_EQ(parse("t</think>\n\n" + kCalls + fenced("f", "{\n \"x\": 1}", "") + "\n" + fenced("g", "{}", "\n") + kCallsEnd, ToolCallFormat::kFenced, true),
+  EXPECT_EQ(parse("t</think>\n\n" + kCalls + fenced("f", "{\n \"x\": 1}", "") + "\n" +
+                      fenced("g", "{}", "\n") + kCallsEnd,
+                  ToolCallFormat::kFenced, true),
             (Answer{"t", "", {{"f", "{\n \"x\": 1}"}, {"g", "{}"}}}));
 }
 
@@ -84,34 +88,68 @@ TEST(AnswerParser, CallsInDsml) {
       "<｜DSML｜parameter name=\"s\" string=\"true\">a \"b\"\n</x></｜DSML｜parameter>\n"
       "<｜DSML｜parameter name=\"n\" string=\"false\">[\"</｜DSML｜parameter>\"]</｜DSML｜parameter>\n"
       "</｜DSML｜invoke>\n<｜DSML｜invoke name=\"g\">\n\n</｜DSML｜invoke>\n</｜DSML｜tool_calls>";
-  EXPECT_EQ(parse(text, ToolCallFormat::kDsmlV4),
-            (Answer{"", "Text\n", {{"f", R"({"s": "a \"b\"\n</x>", "n": ["</｜DSML｜parameter>"]})"}, {"g", "{}"}}}));
+  EXPECT_EQ(
+      parse(text, ToolCallFormat::kDsmlV4),
+      (Answer{
+          "", "Text\n", {{"f", R"({"s": "a \"b\"\n</x>", "n": ["</｜DSML｜parameter>"]})"}, {"g", "{}"}}}));
   EXPECT_EQ(parse(text, ToolCallFormat::kDsmlV32), (Answer{"", text, {}}));
 }
 
 TEST(AnswerParser, WhatOnlyLooksLikeAMarkerIsContent) {
-  for (const std::string& text :
-       {"a <｜tool▁calls▁beg", "<｜tool▁calls▁begin｜> is how calls begin", "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>", "<",
-        "\n\n", "<｜DSML｜tool_calls> opens", "a\n\n<｜DSML｜tool_calls>\n<｜DSML｜invoke>", "<｜DSML｜", "<think", "<tool_calls>"}) {
+  for (const std::string text :
+       {"a <｜tool▁calls▁beg", "<｜tool▁calls▁begin｜> is how calls begin",
+        "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>", "<", "\n\n", "<｜DSML｜tool_calls> opens",
+        "a\n\n<｜DSML｜tool_calls>\n<｜DSML｜invoke>", "<｜DSML｜", "<think", "<tool_calls>"}) {
     for (const ToolCallFormat format : kFormats) EXPECT_EQ(parse(text, format), (Answer{"", text, {}}));
   }
 }
 
 TEST(AnswerParser, AnswersThatBreakOff) {
-  EXPECT_EQ(parse(kCalls + "<｜tool▁call▁begin｜>f<｜tool▁sep｜>{\"x\": <｜tool", ToolCallFormat::kPlain), (Answer{"", "", {{"f", "{\"x\": <｜tool"}}}));
-  EXPECT_EQ(parse("<｜DSML｜tool_calls>\n<｜DSML｜invoke name=\"f\">\n<｜DSML｜parameter name=\"s\" string=\"true\">ab</｜DS", ToolCallFormat::kDsmlV4),
+  EXPECT_EQ(parse(kCalls + "<｜tool▁call▁begin｜>f<｜tool▁sep｜>{\"x\": <｜tool", ToolCallFormat::kPlain),
+            (Answer{"", "", {{"f", "{\"x\": <｜tool"}}}));
+  EXPECT_EQ(parse("<｜DSML｜tool_calls>\n<｜DSML｜invoke name=\"f\">\n<｜DSML｜parameter name=\"s\" "
+                  "string=\"true\">ab</｜DS",
+                  ToolCallFormat::kDsmlV4),
             (Answer{"", "", {{"f", "{\"s\": \"ab</｜DS"}}}));
-  EXPECT_EQ(parse("<｜DSML｜tool_calls>\n<｜DSML｜invoke name=\"f\">\nso what", ToolCallFormat::kDsmlV4), (Answer{"", "\nso what", {{"f", "{}"}}}));
+  EXPECT_EQ(parse("<｜DSML｜tool_calls>\n<｜DSML｜invoke name=\"f\">\nso what", ToolCallFormat::kDsmlV4),
+            (Answer{"", "so what", {{"f", "{}"}}}));
 }
 
 /// Text made of markers, pieces of them and other things.
 std::string random_answer(Dice& dice) {
   static const std::vector<std::string> kPieces = {
-      "<think>", "</think>", "<", "\n", "\n\n", " ", "\"", "\\", "{", "}", "é", "f", "\">\n", "<｜tool▁calls▁begin｜>", "<｜tool▁call▁begin｜>",
-      "<｜tool▁call▁begin｜>f<｜tool▁sep｜>", "<｜tool▁call▁begin｜>function<｜tool▁sep｜>f\n```json\n", "<｜tool▁sep｜>", "\n```", "<｜tool▁call▁end｜>",
-      "<｜tool▁calls▁end｜>", "<｜DSML｜tool_calls>\n", "<｜DSML｜function_calls>", "<｜DSML｜invoke name=\"f\">\n", "</｜DSML｜invoke>\n",
-      "<｜DSML｜parameter name=\"s\" string=\"true\">", "<｜DSML｜parameter name=\"s\" string=\"false\">", "</｜DSML｜parameter>\n",
-      "</｜DSML｜tool_calls>", "</｜DSML｜function_calls>"};
+      "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>f<｜tool▁sep｜>{}",
+      "<｜DSML｜tool_calls>\n<｜DSML｜invoke name=\"f\">\n",
+      "<think>",
+      "</think>",
+      "<",
+      "\n",
+      "\n\n",
+      " ",
+      "\"",
+      "\\",
+      "{",
+      "}",
+      "é",
+      "f",
+      "\">\n",
+      "<｜tool▁calls▁begin｜>",
+      "<｜tool▁call▁begin｜>",
+      "<｜tool▁call▁begin｜>f<｜tool▁sep｜>",
+      "<｜tool▁call▁begin｜>function<｜tool▁sep｜>f\n```json\n",
+      "<｜tool▁sep｜>",
+      "\n```",
+      "<｜tool▁call▁end｜>",
+      "<｜tool▁calls▁end｜>",
+      "<｜DSML｜tool_calls>\n",
+      "<｜DSML｜function_calls>",
+      "<｜DSML｜invoke name=\"f\">\n",
+      "</｜DSML｜invoke>\n",
+      "<｜DSML｜parameter name=\"s\" string=\"true\">",
+      "<｜DSML｜parameter name=\"s\" string=\"false\">",
+      "</｜DSML｜parameter>\n",
+      "</｜DSML｜tool_calls>",
+      "</｜DSML｜function_calls>"};
   std::string text;
   for (size_t i = dice.roll(25); i > 0; --i) {
     const std::string& piece = kPieces[dice.roll(kPieces.size())];
@@ -136,8 +174,9 @@ TEST(AnswerParser, PiecesDoNotMatter) {
 
 /// What a chat format writes for an answer with calls is read back as that answer.
 TEST(AnswerParser, ReadsWhatTheFormatsWrite) {
-  for (const ChatFormat format : {ChatFormat::kDeepseekV3, ChatFormat::kDeepseekR1, ChatFormat::kDeepseekV31,
-                                  ChatFormat::kDeepseekV32, ChatFormat::kDeepseekV4, ChatFormat::kDeepseekV4Flash0731}) {
+  for (const ChatFormat format :
+       {ChatFormat::kDeepseekV3, ChatFormat::kDeepseekR1, ChatFormat::kDeepseekV31, ChatFormat::kDeepseekV32,
+        ChatFormat::kDeepseekV4, ChatFormat::kDeepseekV4Flash0731}) {
     const ChatTemplate chat_template = ChatTemplate::built_in(format);
     const AnswerFormat answer = answer_format(chat_template);
     ASSERT_NE(answer.tool_calls, ToolCallFormat::kNone) << chat_format_name(format);
@@ -148,15 +187,24 @@ TEST(AnswerParser, ReadsWhatTheFormatsWrite) {
       for (size_t i = dice.roll(3); i > 0; --i) {
         Json arguments = Json::object();
         for (const char* const name : {"text", "list", "flag"})
-          if (dice.coin()) arguments[name] = name[0] == 't' ? Json("a\"\\ </x>\né") : name[0] == 'l' ? Json::array({1, "}\""}) : Json(true);
-        calls.push_back({{"type", "function"}, {"function", {{"name", fmt::format("f_{}", i)}, {"arguments", arguments}}}});
+          if (dice.coin())
+            arguments[name] = name[0] == 't'   ? Json("a\"\\ </x>\né")
+                              : name[0] == 'l' ? Json::array({1, "}\""})
+                                               : Json(true);
+        calls.push_back({{"type", "function"},
+                         {"function", {{"name", fmt::format("f_{}", i)}, {"arguments", arguments}}}});
       }
-      Json message = {{"role", "assistant"}, {"content", std::vector<std::string>{"", "Text <", "Text\n\n"}[dice.roll(3)]}};
+      Json message = {{"role", "assistant"},
+                      {"content", std::vector<std::string>{"", "Text <", "Text\n\n"}[dice.roll(3)]}};
       if (!calls.empty()) message["tool_calls"] = calls;
       if (thinks) message["reasoning_content"] = "first, \n<think> second\n";
       const Json question = {{"role", "user"}, {"content", "q"}};
-      const auto request = parse_chat_request(Json{{"messages", Json::array({question})}, {"thinking", thinks ? Json(true) : Json()}}, "r");
-      const auto whole = parse_chat_request(Json{{"messages", Json::array({question, message})}, {"thinking", thinks ? Json(true) : Json()}, {"add_generation_prompt", false}}, "r");
+      const auto request = parse_chat_request(
+          Json{{"messages", Json::array({question})}, {"thinking", thinks ? Json(true) : Json()}}, "r");
+      const auto whole = parse_chat_request(Json{{"messages", Json::array({question, message})},
+                                                 {"thinking", thinks ? Json(true) : Json()},
+                                                 {"add_generation_prompt", false}},
+                                            "r");
       ASSERT_TRUE(request && whole);
       const auto prompt = chat_template.render(*request, "", "");
       const auto text = chat_template.render(*whole, "", "[E]");
@@ -178,16 +226,20 @@ TEST(AnswerParser, ReadsWhatTheFormatsWrite) {
 }
 
 TEST(AnswerFormat, IsToldFromTheTemplate) {
-  const auto format_of = [](ChatFormat format) { return answer_format(ChatTemplate::built_in(format)).tool_calls; };
+  const auto format_of = [](ChatFormat format) {
+    return answer_format(ChatTemplate::built_in(format)).tool_calls;
+  };
   EXPECT_EQ(format_of(ChatFormat::kDeepseekV2), ToolCallFormat::kNone);
   EXPECT_EQ(format_of(ChatFormat::kDeepseekV3), ToolCallFormat::kFenced);
   EXPECT_EQ(format_of(ChatFormat::kDeepseekR1), ToolCallFormat::kFenced);
   EXPECT_EQ(format_of(ChatFormat::kDeepseekV31), ToolCallFormat::kPlain);
   EXPECT_EQ(format_of(ChatFormat::kDeepseekV32), ToolCallFormat::kDsmlV32);
   EXPECT_EQ(format_of(ChatFormat::kDeepseekV4), ToolCallFormat::kDsmlV4);
-  const auto jinja = ChatTemplate::parse("{% for m in messages %}{% if m.tool_calls %}<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>"
-                                         "{{ m.tool_calls[0].function.name + '<｜tool▁sep｜>' + m.tool_calls[0].function.arguments }}"
-                                         "{% endif %}{% endfor %}", "t");
+  const auto jinja = ChatTemplate::parse(
+      "{% for m in messages %}{% if m.tool_calls %}<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>"
+      "{{ m.tool_calls[0].function.name + '<｜tool▁sep｜>' + m.tool_calls[0].function.arguments }}"
+      "{% endif %}{% endfor %}",
+      "t");
   ASSERT_TRUE(jinja);
   EXPECT_EQ(answer_format(*jinja).tool_calls, ToolCallFormat::kPlain);
   EXPECT_TRUE(ends_in_reasoning("<｜Assistant｜><think>\n"));

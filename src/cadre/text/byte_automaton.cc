@@ -70,12 +70,14 @@ RegularBuilder::Id RegularBuilder::sequence(Id left, Id right) {
   if (right == empty()) return left;
   // Sequences lean to the right, so that equal ones are one.
   std::vector<Id> heads;
-  for (; nodes_[static_cast<size_t>(left)].kind == Kind::kSequence; left = nodes_[static_cast<size_t>(left)].parts[1])
+  for (; nodes_[static_cast<size_t>(left)].kind == Kind::kSequence;
+       left = nodes_[static_cast<size_t>(left)].parts[1])
     heads.push_back(nodes_[static_cast<size_t>(left)].parts[0]);
   heads.push_back(left);
   for (; !heads.empty(); heads.pop_back()) {
     const Id head = heads.back();
-    const bool nullable = nodes_[static_cast<size_t>(head)].nullable && nodes_[static_cast<size_t>(right)].nullable;
+    const bool nullable =
+        nodes_[static_cast<size_t>(head)].nullable && nodes_[static_cast<size_t>(right)].nullable;
     right = add({.kind = Kind::kSequence, .nullable = nullable, .parts = {head, right}});
   }
   return right;
@@ -102,8 +104,8 @@ RegularBuilder::Id RegularBuilder::either(std::vector<Id> parts) {
   flat.erase(std::unique(flat.begin(), flat.end()), flat.end());
   if (flat.empty()) return none();
   if (flat.size() == 1) return flat[0];
-  const bool nullable =
-      std::any_of(flat.begin(), flat.end(), [&](Id part) { return nodes_[static_cast<size_t>(part)].nullable; });
+  const bool nullable = std::any_of(flat.begin(), flat.end(),
+                                    [&](Id part) { return nodes_[static_cast<size_t>(part)].nullable; });
   return add({.kind = Kind::kEither, .nullable = nullable, .parts = std::move(flat)});
 }
 
@@ -111,7 +113,8 @@ RegularBuilder::Id RegularBuilder::both(Id left, Id right) {
   if (left == none() || right == none()) return none();
   if (left == any() || left == right) return right;
   if (right == any()) return left;
-  const bool nullable = nodes_[static_cast<size_t>(left)].nullable && nodes_[static_cast<size_t>(right)].nullable;
+  const bool nullable =
+      nodes_[static_cast<size_t>(left)].nullable && nodes_[static_cast<size_t>(right)].nullable;
   return add(
       {.kind = Kind::kBoth, .nullable = nullable, .parts = {std::min(left, right), std::max(left, right)}});
 }
@@ -174,7 +177,8 @@ RegularBuilder::Id RegularBuilder::derivative(Id id, uint8_t byte) {
       break;
     }
     case Kind::kRemainder:
-      if (byte >= '0' && byte <= '9') result = remainder(node.least, (node.most * 10 + (byte - '0')) % node.least);
+      if (byte >= '0' && byte <= '9')
+        result = remainder(node.least, (node.most * 10 + (byte - '0')) % node.least);
       break;
   }
   derivatives_.emplace(key, result);
@@ -202,7 +206,8 @@ std::vector<uint8_t> RegularBuilder::classify(Id id, std::array<uint8_t, 256>& c
     for (size_t set = 0; set < sets_.size(); ++set)
       if (used[set]) membership += sets_[set].test(byte) ? '1' : '0';
     if (digits && byte >= '0' && byte <= '9') membership += static_cast<char>(byte);
-    const auto [found, inserted] = classes.try_emplace(membership, static_cast<uint8_t>(representatives.size()));
+    const auto [found, inserted] =
+        classes.try_emplace(membership, static_cast<uint8_t>(representatives.size()));
     if (inserted) representatives.push_back(static_cast<uint8_t>(byte));
     class_of[byte] = found->second;
   }
@@ -240,7 +245,8 @@ Result<ByteAutomaton> RegularBuilder::compile(Id id, size_t max_states) {
   for (size_t state = 0; state < expressions.size(); ++state) {
     for (size_t c = 0; c < classes; ++c) {
       const int32_t target = next[state * classes + c];
-      if (target != ByteAutomaton::kDead) sources[static_cast<size_t>(target)].push_back(static_cast<int32_t>(state));
+      if (target != ByteAutomaton::kDead)
+        sources[static_cast<size_t>(target)].push_back(static_cast<int32_t>(state));
     }
     if (nodes_[static_cast<size_t>(expressions[state])].nullable) {
       live[state] = true;

@@ -74,10 +74,10 @@ class RegularBuilder {
   struct Node {
     Kind kind = Kind::kNone;
     bool nullable = false;
-    int32_t set = -1;        // of kBytes
-    std::vector<Id> parts;   // sorted for kEither and kBoth
-    int64_t least = 0;  // of kRemainder: the divisor
-    int64_t most = 0;   // of kRemainder: what is left
+    int32_t set = -1;       // of kBytes
+    std::vector<Id> parts;  // sorted for kEither and kBoth
+    int64_t least = 0;      // of kRemainder: the divisor
+    int64_t most = 0;       // of kRemainder: what is left
     friend bool operator==(const Node&, const Node&) = default;
   };
   struct NodeHash {

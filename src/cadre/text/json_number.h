@@ -31,8 +31,8 @@ struct NumberRange {
   bool integer = false;
   std::optional<NumberBound> lowest;
   std::optional<NumberBound> highest;
-  int64_t multiple_of = 1;      ///< of an integer
-  int decimal_places = -1;      ///< at most; -1: any number
+  int64_t multiple_of = 1;  ///< of an integer
+  int decimal_places = -1;  ///< at most; -1: any number
 };
 
 /// As JSON writes numbers, within what every reader holds exactly or finitely: integers have at most 18
