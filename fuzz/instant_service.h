@@ -23,7 +23,8 @@ class InstantScheduler final : public Scheduler {
       const float vector[] = {0.5f, -0.5f, 1e-30f};
       listener->on_embedding(vector);
     } else {
-      for (const int32_t token : {'o', 'k', '{', 0xE2}) {
+      constexpr int32_t kAnswer[] = {'o', 'k', '{', 0xE2};
+      for (const int32_t token : kAnswer) {
         const TokenLogprob top[] = {{token, -1.0}};
         const ExpertChoice choice[] = {{0, 1, 0.5f}};
         ++stats.generated_tokens;

@@ -44,7 +44,7 @@ export function makeToolModel() {
     num_attention_heads: 2, num_key_value_heads: 2, max_position_embeddings: 8192, rms_norm_eps: 1e-6,
     rope_theta: 10000, bos_token_id: 298, eos_token_id: 299,
   }));
-  execFileSync(process.env.CADRE_PROGRAM, ['init', shape, folder]);
+  execFileSync(process.env.CADRE_PROGRAM, ['init', shape, folder], {stdio: 'ignore'});
   copyFileSync(new URL('tools.jinja', import.meta.url), join(folder, 'chat_template.jinja'));
   return {folder, remove: () => rmSync(scratch, {recursive: true})};
 }

@@ -160,7 +160,8 @@ TEST(Serve, ASecondInterruptEndsAtOnce) {
 
 TEST(Serve, LogsALineForEachRequestAndNoText) {
   ServeProcess server("--log-format json");
-  server.post_json("/v1/completions", R"({"prompt": "extraordinary", "max_tokens": 4})");
+  server.post_json("/v1/completions",
+                   R"({"prompt": "extraordinary", "max_tokens": 4, "logit_bias": {"1": -100}})");
   server.get("/nowhere");
   const std::string log = server.log();
   EXPECT_EQ(log.find("extraordinary"), std::string::npos);
@@ -170,7 +171,7 @@ TEST(Serve, LogsALineForEachRequestAndNoText) {
 
 TEST(Serve, StatsAndMetricsShowTheExperts) {
   ServeProcess server;
-  server.post_json("/v1/completions", R"({"prompt": "Once", "max_tokens": 4})");
+  server.post_json("/v1/completions", R"({"prompt": "Once", "max_tokens": 4, "logit_bias": {"1": -100}})");
   const std::string metrics = server.get("/metrics");
   EXPECT_NE(metrics.find("cadre_expert_tokens_total{layer=\"1\""), std::string::npos) << metrics;
   EXPECT_NE(metrics.find("cadre_generated_tokens_total 4\n"), std::string::npos) << metrics;

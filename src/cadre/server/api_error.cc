@@ -58,7 +58,7 @@ Json body(ApiStyle style, int status, const std::string& message, const std::str
             {"code", openai_code(status, too_large)}}}};
 }
 
-HttpResponse response(Json document, int status) {
+HttpResponse response(const Json& document, int status) {
   HttpResponse answer = json_response(document, status);
   if (status == 429 || status == 503) answer.headers.push_back({"Retry-After", "1"});
   if (status == 401) answer.headers.push_back({"WWW-Authenticate", "Bearer"});

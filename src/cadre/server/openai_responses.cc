@@ -70,7 +70,7 @@ class ResponseWriter final : public AnswerWriter {
   }
 
  private:
-  std::string event(std::string_view type, Json fields) {
+  std::string event(std::string_view type, const Json& fields) {
     Json data = {{"type", type}, {"sequence_number", sequence_++}};
     data.update(fields);
     return sse_event(data, type);
@@ -80,7 +80,7 @@ class ResponseWriter final : public AnswerWriter {
     if (in_content) fields["content_index"] = 0;
     fields["delta"] = text;
     if (part_ == Part::kMessage) fields["logprobs"] = Json::array();
-    return event(type, std::move(fields));
+    return event(type, fields);
   }
 
   static std::string_view status_of(const Answer& answer) {
@@ -158,7 +158,7 @@ class ResponseWriter final : public AnswerWriter {
   std::string leave(std::optional<FinishReason> reason) {
     if (part_ == Part::kNone) return {};
     const Json place = {{"item_id", item_["id"]}, {"output_index", output_.size()}};
-    const auto with = [&](Json fields) {
+    const auto with = [&](const Json& fields) {
       Json all = place;
       all.update(fields);
       return all;
@@ -173,8 +173,7 @@ class ResponseWriter final : public AnswerWriter {
       const bool reasoning = part_ == Part::kReasoning;
       Json done = {{"content_index", 0}, {"text", text_}};
       if (!reasoning) done["logprobs"] = Json::array();
-      text += event(reasoning ? "response.reasoning_text.done" : "response.output_text.done",
-                    with(std::move(done)));
+      text += event(reasoning ? "response.reasoning_text.done" : "response.output_text.done", with(done));
       text +=
           event("response.content_part.done", with({{"content_index", 0}, {"part", content_part(text_)}}));
     }
@@ -308,9 +307,9 @@ Result<Json> as_chat(const JsonFields& fields) {
 
 /// The fields of a response that do not change while it is written.
 Json response_head(Service& service, const JsonFields& fields, const GenerationSettings& settings) {
-  const auto given = [&](std::string_view key, Json fallback) {
+  const auto given = [&](std::string_view key, const Json& fallback) {
     const Json* value = fields.find(key);
-    return value != nullptr ? *value : std::move(fallback);
+    return value != nullptr ? *value : fallback;
   };
   return {{"id", service.ids().next("resp_")},
           {"object", "response"},
