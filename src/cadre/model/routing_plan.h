@@ -66,6 +66,17 @@ struct RoutingWorkspace {
 RoutingPlan select_experts(const MoeConfig& config, int layer, const Tensor& router_logits,
                            std::span<const float> bias, int64_t k, RoutingWorkspace& workspace);
 
+/// A choice that was made before: token t's experts are the first k of row tokens[t] of `table` [V, width].
+struct ExpertTable {
+  std::span<const int32_t> tokens;  ///< [T]
+  std::span<const float> table;     ///< distinct experts, as whole numbers
+  int64_t width = 0;
+};
+
+/// As select_experts, of a table's choice: no top-k, no bias, no groups. k is at most the table's width.
+RoutingPlan take_experts(const MoeConfig& config, int layer, const Tensor& router_logits,
+                         const ExpertTable& table, int64_t k, RoutingWorkspace& workspace);
+
 /// The result is the workspace's.
 ExpertAssignments& group_by_expert(const RoutingPlan& plan, int64_t n_experts, RoutingWorkspace& workspace);
 

@@ -17,6 +17,7 @@ struct Block {
   std::variant<Mla, Gqa> attention;
   VectorWeight ffn_norm;
   std::variant<SwigluFfn, Moe> ffn;
+  std::optional<GateBlock> gate_block;  ///< of the first block, in a model with transformer gates
 
   /// In place.
   void forward(Context& ctx, const ModelConfig& config, const Tensor& h, const Batch& batch, LayerCache cache,
@@ -42,11 +43,23 @@ struct Transformer {
   Tensor forward(Context& ctx, const Batch& batch, std::span<const LayerCache> caches,
                  std::span<const int32_t> logit_rows, const MoeRun& run) const;
 
+  /// Of a layer's attention, then of its gate block.
   std::vector<CacheStream> cache_streams(int64_t layer) const;
+
+  /// Width of the gates' context; 0 without one.
+  int64_t gate_context_width() const;
+  /// Whether a pass that recomputes keeps nothing of a block but its input. One with a gate block keeps all:
+  /// what it makes for the other blocks has gradients before the block is computed again.
+  bool can_recompute(size_t layer) const { return !blocks[layer].gate_block; }
 
   /// Arena bytes that `forward` needs at most for `rows` rows of `logit_rows` logits, over caches of
   /// at most `context` tokens.
   int64_t activation_bytes(int64_t rows, int64_t logit_rows, int64_t context, MlaForm form) const;
+
+ private:
+  /// Block `layer` with a tape, of which only the input is kept; the backward pass computes it again, by the
+  /// same operations in the same order, so that gradients have the same bits.
+  void recomputed(Context& ctx, size_t layer, const Tensor& h, const Batch& batch, const MoeRun& run) const;
 };
 
 }  // namespace cadre

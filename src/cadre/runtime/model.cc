@@ -18,6 +18,11 @@ void count_weight(ModelSize& size, const ModelConfig& config, const WeightSlot& 
   size.parameters += parameters;
   size.bytes += bytes;
   if (slot.role == WeightRole::kRoutedExpert) return;  // see add_active_experts
+  if (slot.role == WeightRole::kRoutingTable) {        // a token reads its row
+    size.active_bytes += bytes / config.vocab_size;
+    return;
+  }
+  if (slot.role == WeightRole::kFallbackExpert) return;  // in place of routed experts
   if (slot.role == WeightRole::kEmbedding && !config.tie_word_embeddings) {
     size.active_parameters += config.hidden_size;
     size.active_bytes += bytes / config.vocab_size;
@@ -83,6 +88,12 @@ Status Model::bind_weight(const WeightSlot& slot) {
   slot.vector->resize(static_cast<size_t>(element_count(slot.shape)));
   decode_row(stored->dtype, stored->bytes.data(), slot.vector->data(), element_count(slot.shape));
   return {};
+  return slot.role == WeightRole::kRoutingTable ? check_table(slot) : Status();
+}
+
+Status Model::check_table(const WeightSlot& slot) const {
+  const Status status = check_hash_table(*slot.vector, slot.shape[1], config().moe->n_routed_experts);
+  if (!status) return invalid("{}: {}", checkpoint_.where(slot.name), status.error().message);
 }
 
 Status Model::bind_matrix(const WeightSlot& slot, const StoredTensor& stored) {
@@ -157,6 +168,13 @@ ModelSize model_size(const Family& family, const ModelConfig& config) {
   ModelSize size;
   Transformer model = Transformer::layout(config);
   family.visit_weights(model, [&](const WeightSlot& slot) { count_weight(size, config, slot, 0); });
+  for (const Block& block : transformer_.blocks) {
+    const auto* layer = std::get_if<Moe>(&block.ffn);
+    const auto* hash = layer == nullptr ? nullptr : std::get_if<HashGate>(&layer->gate);
+    if (hash != nullptr && k > hash->width)
+      return fail(ErrorKind::kUsage, "{} experts per token: the tables of hash gates have {}", k,
+                  hash->width);
+  }
   add_active_experts(size, config);
   return size;
 }

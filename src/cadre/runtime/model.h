@@ -63,6 +63,7 @@ class Model {
   Status bind_weight(const WeightSlot& slot);
   Status bind_matrix(const WeightSlot& slot, const StoredTensor& stored);
   Status bind_scales(const WeightSlot& slot);
+  Status check_table(const WeightSlot& slot) const;
   Status repack(const LoadOptions& options);
 
   Checkpoint checkpoint_;

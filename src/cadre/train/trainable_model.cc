@@ -80,7 +80,8 @@ Status TrainableModel::lay_out(FunctionRef<void(Transformer&, WeightVisitor)> vi
     gradient += padded(count);
     tensors_.push_back(parameter);
     const bool selection_bias = slot.role == WeightRole::kRouter && slot.vector != nullptr;
-    if (!selection_bias) parameters_.push_back(std::move(parameter));
+    const bool learnt = !selection_bias && slot.role != WeightRole::kRoutingTable;
+    if (learnt) parameters_.push_back(std::move(parameter));
   });
   if (transformer_.config.tie_word_embeddings) transformer_.head = transformer_.embedding;
   return {};
@@ -133,6 +134,15 @@ Result<TrainableModel> TrainableModel::initialise(const Json& json, const std::s
     else
       fill_normal(parameter, writes_residual(parameter) ? residual : kDeviation,
                   RandomStream(seed, ++purpose));
+  }
+  // After the weights, so that a gate's kind changes no other weight's draws.
+  for (const Parameter& tensor : result.tensors_) {
+    if (tensor.role != WeightRole::kRoutingTable) continue;
+    const RandomStream random(seed, ++purpose);
+    const auto width = static_cast<size_t>(tensor.shape[1]);
+    for (int64_t token = 0; token < tensor.shape[0]; ++token)
+      fill_hash_row(random, token, config.moe->n_routed_experts,
+                    tensor.values().subspan(static_cast<size_t>(token) * width, width));
   }
   return result;
 }
