@@ -128,7 +128,7 @@ Result<EngineOptions> EngineFlags::options() const {
 
 Result<LoadOptions> EngineFlags::load_options() const {
   if (repack != "auto" && repack != "off") return bad_value("--repack", "auto or off", repack);
-  return LoadOptions{.repack = repack == "auto", .threads = threads};
+  return LoadOptions{.repack = repack == "auto", .threads = threads, .lora = lora};
 }
 
 Status EngineFlags::apply_experts(Model& model) const {

@@ -66,6 +66,7 @@ Result<Model> Model::bind(Checkpoint checkpoint, const LoadOptions& options) {
     if (status) status = model.bind_weight(slot);
   });
   if (!status) return tl::unexpected(status.error());
+  CADRE_CHECK_OK(model.adapt(options));
   CADRE_CHECK_OK(model.repack(options));
   if (model.config().tie_word_embeddings) model.transformer_.head = model.transformer_.embedding;
   add_active_experts(model.size_, model.config());
@@ -87,13 +88,13 @@ Status Model::bind_weight(const WeightSlot& slot) {
                    name(stored->dtype));
   slot.vector->resize(static_cast<size_t>(element_count(slot.shape)));
   decode_row(stored->dtype, stored->bytes.data(), slot.vector->data(), element_count(slot.shape));
-  return {};
   return slot.role == WeightRole::kRoutingTable ? check_table(slot) : Status();
 }
 
 Status Model::check_table(const WeightSlot& slot) const {
   const Status status = check_hash_table(*slot.vector, slot.shape[1], config().moe->n_routed_experts);
   if (!status) return invalid("{}: {}", checkpoint_.where(slot.name), status.error().message);
+  return {};
 }
 
 Status Model::bind_matrix(const WeightSlot& slot, const StoredTensor& stored) {
@@ -103,6 +104,15 @@ Status Model::bind_matrix(const WeightSlot& slot, const StoredTensor& stored) {
                         .cols = slot.shape[1],
                         .row_bytes = row_bytes(stored.dtype, slot.shape[1])};
   return stored.dtype == DType::kF8E4M3 ? bind_scales(slot) : Status();
+}
+
+Status Model::adapt(const LoadOptions& options) {
+  if (options.lora.empty()) return {};
+  CADRE_TRY(const LoraAdapter adapter, LoraAdapter::open(options.lora));
+  std::vector<WeightSlot> slots;
+  checkpoint_.visit_weights(transformer_, [&](const WeightSlot& slot) { slots.push_back(slot); });
+  CADRE_TRY(adapted_, AdaptedWeights::make(adapter, slots, options.threads));
+  return {};
 }
 
 Status Model::repack(const LoadOptions& options) {
@@ -158,6 +168,13 @@ Status Model::set_experts_per_token(int64_t k) {
   const int64_t eligible = moe->n_routed_experts / moe->n_group * moe->topk_group;
   if (k < 1 || k > eligible)
     return fail(ErrorKind::kUsage, "{} experts per token: expected 1 to {}", k, eligible);
+  for (const Block& block : transformer_.blocks) {
+    const auto* layer = std::get_if<Moe>(&block.ffn);
+    const auto* hash = layer == nullptr ? nullptr : std::get_if<HashGate>(&layer->gate);
+    if (hash != nullptr && k > hash->width)
+      return fail(ErrorKind::kUsage, "{} experts per token: the tables of hash gates have {}", k,
+                  hash->width);
+  }
   moe->num_experts_per_tok = k;
   for (Block& block : transformer_.blocks)
     if (auto* layer = std::get_if<Moe>(&block.ffn)) layer->c.num_experts_per_tok = k;
@@ -168,13 +185,6 @@ ModelSize model_size(const Family& family, const ModelConfig& config) {
   ModelSize size;
   Transformer model = Transformer::layout(config);
   family.visit_weights(model, [&](const WeightSlot& slot) { count_weight(size, config, slot, 0); });
-  for (const Block& block : transformer_.blocks) {
-    const auto* layer = std::get_if<Moe>(&block.ffn);
-    const auto* hash = layer == nullptr ? nullptr : std::get_if<HashGate>(&layer->gate);
-    if (hash != nullptr && k > hash->width)
-      return fail(ErrorKind::kUsage, "{} experts per token: the tables of hash gates have {}", k,
-                  hash->width);
-  }
   add_active_experts(size, config);
   return size;
 }

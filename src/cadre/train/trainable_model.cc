@@ -147,14 +147,22 @@ Result<TrainableModel> TrainableModel::initialise(const Json& json, const std::s
   return result;
 }
 
+Status TrainableModel::adapt(const LoraConfig& config, uint64_t seed) {
+  CADRE_TRY(adapters_, Adapters::create(config, tensors_, seed));
+  return {};
+}
+
 int64_t TrainableModel::parameter_count() const {
   int64_t count = 0;
-  for (const Parameter& parameter : parameters_) count += parameter.count();
+  for (const Parameter& parameter : parameters()) count += parameter.count();
   return count;
 }
 
 void TrainableModel::bind(Tape& tape) const {
-  for (const Parameter& parameter : parameters_) tape.bind(parameter.value.data, parameter.gradient);
+  // Of an adapted model only the adapted matrices have gradients, on the way to the adapters'.
+  const std::span<const Parameter> bound =
+      adapters_ ? adapters_->adapted() : std::span<const Parameter>(parameters_);
+  for (const Parameter& parameter : bound) tape.bind(parameter.value.data, parameter.gradient);
 }
 
 void TrainableModel::clear_gradients() const {
