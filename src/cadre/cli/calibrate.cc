@@ -99,6 +99,8 @@ Action set_up_calibrate(CLI::App& app) {
   add_flag(app, "--rate", flags->options.rate, "share of each layer's tokens that shall fall back")
       ->check(CLI::Range(1e-6, 0.999999))
       ->capture_default_str();
+  add_switch(app, "--greedy", flags->options.greedy,
+             "share the rate out among the layers by what it costs: more where it costs less; many runs");
   add_flag(app, "--tokens", flags->tokens, "tokens of the text to use at most")
       ->check(CLI::Range(int64_t{2}, int64_t{1} << 40))
       ->capture_default_str();

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <system_error>
 
 #include "cadre/base/anonymous_memory.h"
@@ -59,26 +60,57 @@ std::span<const float> row_of(std::span<const float> logits, int64_t experts, in
   return logits.subspan(static_cast<size_t>(t * experts), static_cast<size_t>(experts));
 }
 
-FallbackLayer calibrate_layer(int layer, std::span<const float> logits, const MoeConfig& moe, double rate) {
+/// A layer's temperature, and how sure its router was of each token at it.
+struct LayerConfidence {
+  FallbackLayer found;
+  std::vector<float> masses;  ///< ascending
+
+  /// The threshold below which so large a share lies. Thresholds are f32.
+  float threshold(double share) const {
+    if (share <= 0) return 0;
+    const auto below = static_cast<size_t>(share * static_cast<double>(masses.size()));
+    return masses[std::min(below, masses.size() - 1)];
+  }
+};
+
+LayerConfidence layer_confidence(int layer, std::span<const float> logits, const MoeConfig& moe) {
   const int64_t experts = moe.n_routed_experts;
   const int64_t k = moe.num_experts_per_tok;
   const auto tokens = static_cast<int64_t>(logits.size()) / experts;
-  FallbackLayer result{.layer = layer, .temperature = fit_temperature(logits, experts, k, kMeanMass)};
-  std::vector<float> masses;
+  LayerConfidence result{
+      .found = {.layer = layer, .temperature = fit_temperature(logits, experts, k, kMeanMass)}, .masses = {}};
+  Confidence& mean = result.found.mean;
   for (int64_t t = 0; t < tokens; ++t) {
-    const Confidence c = router_confidence(row_of(logits, experts, t), k, result.temperature);
+    const Confidence c = router_confidence(row_of(logits, experts, t), k, result.found.temperature);
     const auto share = 1 / static_cast<double>(tokens);
-    result.mean.top += share * c.top;
-    result.mean.mass += share * c.mass;
-    result.mean.entropy += share * c.entropy;
-    result.mean.margin += share * c.margin;
-    masses.push_back(static_cast<float>(c.mass));
+    mean.top += share * c.top;
+    mean.mass += share * c.mass;
+    mean.entropy += share * c.entropy;
+    mean.margin += share * c.margin;
+    result.masses.push_back(static_cast<float>(c.mass));
   }
-  // So many lie strictly below it, and thresholds are f32.
-  const auto below = static_cast<int64_t>(rate * static_cast<double>(tokens));
-  std::nth_element(masses.begin(), masses.begin() + below, masses.end());
-  result.threshold = static_cast<double>(masses[static_cast<size_t>(below)]);
+  std::sort(result.masses.begin(), result.masses.end());
   return result;
+}
+
+/// `config` with the thresholds at which layer i lets `shares[i]` of its tokens fall back.
+ModelConfig calibrated(ModelConfig config, std::span<const LayerConfidence> layers,
+                       std::span<const double> shares) {
+  FallbackConfig fallback{.confidence_experts = config.moe->num_experts_per_tok};
+  for (size_t i = 0; i < layers.size(); ++i) {
+    fallback.threshold.push_back(layers[i].threshold(shares[i]));
+    fallback.temperature.push_back(static_cast<float>(layers[i].found.temperature));
+  }
+  config.moe->fallback = std::move(fallback);
+  return config;
+}
+
+/// The first tokens of a text.
+PerplexityText beginning(const PerplexityText& text, int64_t tokens) {
+  const auto count = std::min(text.tokens.size(), static_cast<size_t>(tokens));
+  return {.tokens = {text.tokens.begin(), text.tokens.begin() + static_cast<int64_t>(count)},
+          .byte_count = {text.byte_count.begin(), text.byte_count.begin() + static_cast<int64_t>(count)},
+          .bos = text.bos};
 }
 
 Status check_model(const ModelConfig& config) {
@@ -94,6 +126,26 @@ Status check_model(const ModelConfig& config) {
 }
 
 }  // namespace
+
+Result<std::vector<double>> share_out(size_t layers, double rate,
+                                      FunctionRef<Result<double>(std::span<const double>)> nats) {
+  std::vector<double> shares(layers, 0);
+  for (size_t part = 0; part < layers; ++part) {
+    size_t best = 0;
+    double lowest = std::numeric_limits<double>::infinity();
+    for (size_t i = 0; i < layers; ++i) {
+      if (shares[i] + rate >= 1) continue;
+      shares[i] += rate;
+      CADRE_TRY(const double cost, nats(shares));
+      shares[i] -= rate;
+      if (cost >= lowest) continue;
+      lowest = cost;
+      best = i;
+    }
+    shares[best] += rate;
+  }
+  return shares;
+}
 
 double fit_temperature(std::span<const float> logits, int64_t experts, int64_t k, double mean) {
   const auto tokens = static_cast<int64_t>(logits.size()) / experts;
@@ -131,34 +183,43 @@ Result<FallbackCalibration> calibrate_fallback(const Model& model, EngineOptions
   engine_options.max_step_rows = perplexity_step_rows(config.vocab_size, options.ctx);
   engine_options.max_logit_rows = engine_options.max_step_rows;
   engine_options.fallback = FallbackUse::kOff;
-  const auto measure = [&](RoutingPolicy first, const RoutingPolicy& watch) -> Result<PerplexityReport> {
+  const auto measure = [&](const PerplexityText& read, RoutingPolicy first,
+                           RoutingPolicy watch) -> Result<PerplexityReport> {
     CADRE_TRY(Engine engine, Engine::create(model, engine_options));
-    if (first) engine.add_policy(std::move(first));
-    engine.add_policy(watch);
-    return measure_perplexity(engine, text, {.ctx = options.ctx}, progress);
+    for (RoutingPolicy* policy : {&first, &watch})
+      if (*policy) engine.add_policy(std::move(*policy));
+    return measure_perplexity(engine, read, {.ctx = options.ctx}, progress);
   };
 
   FallbackCalibration result;
   RecordedLogits recorded;
-  CADRE_TRY(const PerplexityReport without, measure(RoutingPolicy(), recorded.policy()));
+  CADRE_TRY(const PerplexityReport without, measure(text, RoutingPolicy(), recorded.policy()));
   result.nats = without.nats.mean;
   result.tokens = static_cast<int64_t>(recorded.logits.front().size()) / config.moe->n_routed_experts;
-  ModelConfig calibrated = config;
-  calibrated.moe->fallback = FallbackConfig{.confidence_experts = config.moe->num_experts_per_tok};
-  for (size_t i = 0; i < recorded.layers.size(); ++i) {
-    result.layers.push_back(
-        calibrate_layer(recorded.layers[i], recorded.logits[i], *config.moe, options.rate));
-    calibrated.moe->fallback->threshold.push_back(static_cast<float>(result.layers.back().threshold));
-    calibrated.moe->fallback->temperature.push_back(static_cast<float>(result.layers.back().temperature));
+  std::vector<LayerConfidence> layers;
+  for (size_t i = 0; i < recorded.layers.size(); ++i)
+    layers.push_back(layer_confidence(recorded.layers[i], recorded.logits[i], *config.moe));
+
+  std::vector<double> shares(layers.size(), options.rate);
+  if (options.greedy) {
+    const PerplexityText part = beginning(text, options.greedy_tokens);
+    CADRE_TRY(
+        shares, share_out(layers.size(), options.rate, [&](std::span<const double> tried) -> Result<double> {
+          CADRE_TRY(RoutingPolicy rule, fallback_policy(calibrated(config, layers, tried), FallbackUse::kOn));
+          CADRE_TRY(const PerplexityReport report, measure(part, std::move(rule), {}));
+          return report.nats.mean;
+        }));
   }
-  CADRE_TRY(RoutingPolicy rule, fallback_policy(calibrated, FallbackUse::kOn));
+  CADRE_TRY(RoutingPolicy rule, fallback_policy(calibrated(config, layers, shares), FallbackUse::kOn));
   FallbackCounts counts(config.num_hidden_layers);
-  CADRE_TRY(const PerplexityReport with, measure(std::move(rule), counts.policy()));
+  CADRE_TRY(const PerplexityReport with, measure(text, std::move(rule), counts.policy()));
   result.fallback_nats = with.nats.mean;
-  for (FallbackLayer& layer : result.layers) {
+  for (size_t i = 0; i < layers.size(); ++i) {
+    FallbackLayer& layer = result.layers.emplace_back(layers[i].found);
     const auto at = static_cast<size_t>(layer.layer);
+    layer.threshold = static_cast<double>(layers[i].threshold(shares[i]));
     layer.rate = static_cast<double>(counts.fallen[at]) / static_cast<double>(counts.all[at]);
-    result.rate += layer.rate / static_cast<double>(result.layers.size());
+    result.rate += layer.rate / static_cast<double>(layers.size());
   }
   return result;
 }

@@ -3,7 +3,9 @@
 ///
 /// Of each MoE layer: the temperature at which the mean confidence is 0.7 (or as near as it comes), and the
 /// `rate`-quantile of the confidence. Both are of a run without fallback; what falls back with them, and what
-/// it costs, is measured by a second run.
+/// it costs, is measured by a second run. With `greedy` the layers share the same total unequally: from none,
+/// `rate` of a layer's tokens at a time goes where it costs least, which takes as many runs of the text's
+/// beginning as there are MoE layers, squared.
 
 #include <filesystem>
 #include <vector>
@@ -17,6 +19,8 @@ namespace cadre {
 struct FallbackCalibrationOptions {
   double rate = 0.05;  ///< share of token-layers to fall back, above 0 and below 1
   int64_t ctx = 512;   ///< tokens of a window
+  bool greedy = false;
+  int64_t greedy_tokens = 8192;  ///< of the text, that greedy runs
 };
 
 /// One MoE layer.
@@ -39,6 +43,11 @@ struct FallbackCalibration {
 /// The temperature at which the mean mass of the k largest of softmax(z / T) over rows of logits is `mean`,
 /// in [1e-3, 1e3]: the mass falls with T.   logits: [tokens, experts]
 double fit_temperature(std::span<const float> logits, int64_t experts, int64_t k, double mean);
+
+/// Shares out a total of `layers` times `rate`, below 1 for each: every part of `rate` goes to the layer
+/// where it costs least, the first of equals. `nats(shares)` is what a choice costs; its errors are returned.
+Result<std::vector<double>> share_out(size_t layers, double rate,
+                                      FunctionRef<Result<double>(std::span<const double> shares)> nats);
 
 /// `engine` describes the back end; its sizes and its fallback are set here. Errors: kUsage for a model that
 /// has no routed experts, or nothing to fall back on; kTooLarge when the router logits of the text do not fit

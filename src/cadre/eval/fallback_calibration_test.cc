@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cmath>
 
 #include "cadre/base/file.h"
@@ -24,6 +25,24 @@ TEST(FitTemperature, MakesTheMeanMassWhatIsAsked) {
   for (size_t t = 0; t < 500; ++t)
     mean += router_confidence(std::span(logits).subspan(8 * t, 8), 2, temperature).mass / 500;
   EXPECT_NEAR(mean, 0.7, 1e-6);
+}
+
+TEST(ShareOut, PartsGoWhereTheyCostLeast) {
+  const auto shares_at = [](double rate, std::array<double, 3> price) {
+    return share_out(3, rate,
+                     [&](std::span<const double> shares) -> Result<double> {
+                       double cost = 0;
+                       for (size_t i = 0; i < 3; ++i) cost += price[i] * shares[i];
+                       return cost;
+                     })
+        .value();
+  };
+  // Two parts of 0.4 fit the cheapest layer, the third goes to the next.
+  EXPECT_EQ(shares_at(0.4, {3, 1, 2}), (std::vector<double>{0, 0.8, 0.4}));
+  EXPECT_EQ(shares_at(0.25, {1, 1, 2}), (std::vector<double>{0.75, 0, 0}));
+  const auto broken =
+      share_out(2, 0.1, [](std::span<const double>) -> Result<double> { return invalid("no"); });
+  EXPECT_FALSE(broken.has_value());
 }
 
 class CalibrateFallback : public ::testing::Test {
@@ -97,6 +116,23 @@ TEST_F(CalibrateFallback, FindsThresholdsOfTheRateAskedForAndWritesThem) {
   EXPECT_EQ(*read_text_file(folder_ / "model" / "config.json"),
             *read_text_file(folder_ / "out" / "config.json"));
   EXPECT_FALSE(write_with_config(folder_ / "model", folder_ / "out", written));  // is there already
+}
+
+TEST_F(CalibrateFallback, GreedyCostsNoMoreThanEqualSharesOfTheSameTotal) {
+  const Model model = this->model(shape());
+  const FallbackCalibrationOptions equal{.rate = 0.2, .ctx = 64};
+  FallbackCalibrationOptions greedy = equal;
+  greedy.greedy = true;
+  const auto a = calibrate_fallback(model, {.cpu = {.threads = 1}}, text(), equal, kQuiet).value();
+  const auto b = calibrate_fallback(model, {.cpu = {.threads = 1}}, text(), greedy, kQuiet).value();
+  // Two parts for two layers: one each, or both to one of them.
+  EXPECT_NEAR(b.rate, 0.2, 0.05);
+  for (const FallbackLayer& layer : b.layers) {
+    const double parts = layer.rate / 0.2;
+    EXPECT_NEAR(parts, std::round(parts), 0.25);
+  }
+  EXPECT_LE(b.fallback_nats, a.fallback_nats);
+  EXPECT_EQ(a.nats, b.nats);
 }
 
 TEST_F(CalibrateFallback, ModelsThatCannotFallBackAreRefused) {
