@@ -12,7 +12,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const auto config = cadre::train::parse_train_config(*json, "fuzz", "/nowhere");
   if (!config) return 0;
   CADRE_CHECK(config->steps > 0 && config->length > 1 && !config->data.empty());
-  CADRE_CHECK(config->sequences % config->micro_sequences == 0);
+  // Rows of a pass are given, or follow from a budget.
+  const int64_t rows = config->micro_sequences;
+  CADRE_CHECK(rows > 0 ? config->sequences % rows == 0 : config->memory_gb > 0);
+  CADRE_CHECK(!config->lora || (config->lora->rank > 0 && !config->lora->targets.empty()));
   CADRE_CHECK(config->learning_rate >= 0 && config->clip >= 0 && config->optimiser.beta2 < 1);
   return 0;
 }

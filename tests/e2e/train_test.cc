@@ -104,5 +104,48 @@ TEST_F(Train, AFullDiskLeavesNoHalfCheckpoint) {
     EXPECT_EQ(entry.path().filename(), "log.jsonl");
 }
 
+TEST_F(Train, LearnsAnAdapterThatIsAppliedAndMerged) {
+  run("train " + path("run.json"));
+  std::ofstream(scratch_ / "lora.json") << R"({"start_from": "run/step-00000030", "data": "shards",
+      "lora": {"rank": 4, "alpha": 8, "targets": ["q_proj", "kv_b_proj", "up_proj"]}, "out": "lora", "steps": 10,
+      "batch": {"sequences": 4, "length": 64}, "optimiser": {"learning_rate": 0.01}})";
+  run("train " + path("lora.json"));
+  const std::string base = path("run/step-00000030");
+  const std::string adapter = path("lora/step-00000010");
+  run("convert " + base + " " + path("merged") + " --merge " + adapter);
+  std::ofstream(scratch_ / "text.txt") << "The cat saw 7 birds and went home. The dog saw 9 birds.";
+  const auto perplexity = [&](const std::string& model) {
+    const auto result = run_cadre("perplexity " + model + " " + path("text.txt") + " --json");
+    EXPECT_EQ(result.exit_code, 0) << result.err;
+    return result.out.substr(0, result.out.find("\"seconds\""));
+  };
+  const std::string applied = perplexity("-m " + base + " --lora " + adapter);
+  EXPECT_EQ(applied, perplexity(path("merged")));
+  EXPECT_NE(applied, perplexity(base));
+  const auto missing = run_cadre("perplexity " + base + " " + path("text.txt") + " --lora " + path("tok"));
+  EXPECT_EQ(missing.exit_code, 1);
+  EXPECT_NE(missing.err.find("adapter_config.json"), std::string::npos) << missing.err;
+}
+
+TEST_F(Train, CalibratesAFallback) {
+  run("train " + path("run.json"));
+  const std::string base = path("run/step-00000030");
+  std::ofstream text(scratch_ / "text.txt");
+  for (int i = 0; i < 60; ++i) text << "The cat saw " << i << " birds and went home. ";
+  text.close();
+  const auto perplexity = [&](const std::string& arguments) {
+    return run_cadre("perplexity " + arguments + " " + path("text.txt") + " --ctx 64");
+  };
+  EXPECT_EQ(perplexity(base + " --fallback on").exit_code, 2);  // no thresholds yet
+  run("calibrate " + base + " " + path("text.txt") + " --rate 0.1 --ctx 64 --out " + path("calibrated"));
+  EXPECT_NE(slurp(scratch_ / "calibrated/config.json").find("\"threshold\""), std::string::npos);
+  for (const char* use : {"auto", "on", "off", "force"})
+    EXPECT_EQ(perplexity(path("calibrated") + " --fallback " + use).exit_code, 0) << use;
+  EXPECT_EQ(perplexity(path("calibrated") + " --fallback maybe").exit_code, 2);
+  run("calibrate " + base + " " + path("text.txt") + " --rate 0.1 --ctx 64 --in-place");
+  EXPECT_EQ(perplexity(base + " --fallback on").exit_code, 0);
+  EXPECT_EQ(run_cadre("calibrate " + base + " " + path("text.txt")).exit_code, 2);  // where to?
+}
+
 }  // namespace
 }  // namespace cadre

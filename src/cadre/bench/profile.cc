@@ -26,6 +26,7 @@ enum class Kind : uint8_t {
   kRmsNorm,
   kRope,
   kSwiglu,
+  kRelu,
   kAdd,
   kCopy,
   kKvWrite,
@@ -36,11 +37,11 @@ enum class Kind : uint8_t {
 };
 
 std::string_view name(Kind kind) {
-  constexpr std::string_view kNames[] = {"matmul",     "head_matmul", "head_matmul transposed",
-                                         "embed",      "rms_norm",    "rope",
-                                         "swiglu",     "add",         "copy",
-                                         "kv_write",   "kv_read",     "attend",
-                                         "expert_ffn", "routing"};
+  constexpr std::string_view kNames[] = {"matmul", "head_matmul", "head_matmul transposed",
+                                         "embed",  "rms_norm",    "rope",
+                                         "swiglu", "relu",        "add",
+                                         "copy",   "kv_write",    "kv_read",
+                                         "attend", "expert_ffn",  "routing"};
   return kNames[static_cast<size_t>(kind)];
 }
 
@@ -144,6 +145,7 @@ Cost cost(const Embed& a) { return {as_double(static_cast<int64_t>(a.ids.size())
 Cost cost(const RmsNorm& a) { return {2 * activation_bytes(a.x), 0}; }
 Cost cost(const Rope& a) { return {2 * activation_bytes(a.x), 0}; }
 Cost cost(const Swiglu& a) { return {3 * activation_bytes(a.gate), 0}; }
+Cost cost(const Relu& a) { return {2 * activation_bytes(a.x), 0}; }
 Cost cost(const Add& a) { return {3 * activation_bytes(a.x), 0}; }
 Cost cost(const Copy& a) { return {2 * activation_bytes(a.x), 0}; }
 Cost cost(const KvWrite& a) { return {as_double(a.x.rows) * entry_bytes(a.stream), 0}; }
@@ -213,6 +215,7 @@ class Profiler::TimedBackend final : public Backend {
   void rms_norm(const RmsNorm& args) override { time(&Backend::rms_norm, args, Kind::kRmsNorm); }
   void rope(const Rope& args) override { time(&Backend::rope, args, Kind::kRope); }
   void swiglu(const Swiglu& args) override { time(&Backend::swiglu, args, Kind::kSwiglu); }
+  void relu(const Relu& args) override { time(&Backend::relu, args, Kind::kRelu); }
   void add(const Add& args) override { time(&Backend::add, args, Kind::kAdd); }
   void copy(const Copy& args) override { time(&Backend::copy, args, Kind::kCopy); }
   void kv_write(const KvWrite& args) override { time(&Backend::kv_write, args, Kind::kKvWrite); }

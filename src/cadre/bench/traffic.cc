@@ -35,7 +35,8 @@ TrafficCounter::TrafficCounter(Engine& engine)
   Transformer views = model_;  // the visitor wants to bind
   engine.model().checkpoint().visit_weights(views, [&](const WeightSlot& slot) {
     if (slot.matrix == nullptr || slot.role == WeightRole::kRoutedExpert ||
-        slot.role == WeightRole::kEmbedding || slot.role == WeightRole::kHead)
+        slot.role == WeightRole::kEmbedding || slot.role == WeightRole::kHead ||
+        slot.role == WeightRole::kFallbackExpert)
       return;
     const int64_t parameters = parameters_of(*slot.matrix);
     shared_parameters_ += parameters;

@@ -74,6 +74,11 @@ void EngineFlags::add_to(CLI::App& app, bool with_context) {
       "weights in GGUF's row layouts (Q4_0, Q8_0, MXFP4): auto copies them into the packed layout at load, "
       "off reads them where they are mapped, which is slower")
       ->capture_default_str();
+  add_flag(app, "--lora", lora, "folder of a LoRA adapter in PEFT's layout, to be applied to the model");
+  add_flag(app, "--fallback", fallback,
+           "tokens that the router is not sure of go without routed experts: on (by the model's thresholds), "
+           "off, auto (on where there are thresholds), or force (all tokens: for measurement)")
+      ->capture_default_str();
   add_flag(app, "--experts", experts, "experts per token instead of the model's own k; 0: the model's")
       ->check(CLI::Range(int64_t{0}, int64_t{65536}));
 }
@@ -108,13 +113,22 @@ Result<EngineOptions> EngineFlags::options() const {
   } else if (mla != "absorbed") {
     return bad_value("--mla", "absorbed or auto", mla);
   }
+  if (fallback == "on") {
+    options.fallback = FallbackUse::kOn;
+  } else if (fallback == "off") {
+    options.fallback = FallbackUse::kOff;
+  } else if (fallback == "force") {
+    options.fallback = FallbackUse::kForce;
+  } else if (fallback != "auto") {
+    return bad_value("--fallback", "auto, on, off or force", fallback);
+  }
   if (device != "cpu") return bad_value("--device", "cpu (GPU back ends are not there yet)", device);
   return options;
 }
 
 Result<LoadOptions> EngineFlags::load_options() const {
   if (repack != "auto" && repack != "off") return bad_value("--repack", "auto or off", repack);
-  return LoadOptions{.repack = repack == "auto", .threads = threads};
+  return LoadOptions{.repack = repack == "auto", .threads = threads, .lora = lora};
 }
 
 Status EngineFlags::apply_experts(Model& model) const {

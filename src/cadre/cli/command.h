@@ -55,6 +55,8 @@ struct EngineFlags {
   std::string device = "cpu";
   std::string isa = "auto";
   std::string repack = "auto";
+  std::string fallback = "auto";
+  std::string lora;     ///< folder of an adapter; empty: none
   int64_t experts = 0;  ///< k to use instead of the model's; 0: the model's
 
   /// `with_context`: the command chooses its own cache size otherwise.

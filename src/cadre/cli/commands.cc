@@ -24,6 +24,7 @@ constexpr Command kCommands[] = {
     {"serve", "answer over HTTP: OpenAI and Anthropic APIs, metrics, a web page", set_up_serve},
     {"quantize", "write a model with packed weights of 2 to 8 bits", set_up_quantize},
     {"imatrix", "find out on a text which columns of the weights count", set_up_imatrix},
+    {"calibrate", "find the thresholds of a model's fallback on a text", set_up_calibrate},
     {"convert", "convert between a model directory and GGUF", set_up_convert},
     {"grads", "write losses and gradients for verification", set_up_grads},
     {"data", "learn a tokenizer, and turn text into token shards", set_up_data},

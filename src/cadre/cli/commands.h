@@ -18,6 +18,7 @@ Action set_up_perplexity(CLI::App& app);
 Action set_up_convert(CLI::App& app);
 Action set_up_quantize(CLI::App& app);
 Action set_up_imatrix(CLI::App& app);
+Action set_up_calibrate(CLI::App& app);
 Action set_up_train(CLI::App& app);
 Action set_up_data(CLI::App& app);
 Action set_up_completion(CLI::App& app);

@@ -1,4 +1,4 @@
-// `cadre convert`: a Hugging Face directory to a GGUF file, or back.
+// `cadre convert`: a Hugging Face directory to a GGUF file, or back; or a model with its adapter merged.
 #include "cadre/convert/convert.h"
 
 #include <fmt/format.h>
@@ -9,6 +9,7 @@
 #include "cadre/base/units.h"
 #include "cadre/cli/commands.h"
 #include "cadre/cli/progress.h"
+#include "cadre/convert/merge_adapter.h"
 #include "cadre/runtime/find_model.h"
 
 namespace cadre::cli {
@@ -18,6 +19,7 @@ struct Flags {
   std::string in;
   std::string out;
   std::string type;
+  std::string merge;  ///< folder of an adapter
   ConvertOptions options;
 };
 
@@ -39,8 +41,31 @@ Result<std::optional<DType>> parse_type(const std::string& type, bool to_gguf) {
   return fail(ErrorKind::kUsage, "--type: expected f32, bf16, f16, q8_0, q4_0 or mxfp4, found '{}'", type);
 }
 
+void print_report(const Flags& flags, const ConvertReport& report, double seconds) {
+  fmt::print(stderr, "{}: {} tensors, {} in {:.1f} s\n", flags.out, report.tensors,
+             format_bytes(static_cast<double>(report.bytes)), seconds);
+  for (const std::string& note : report.notes) fmt::print(stderr, "  {}\n", note);
+}
+
+Status merge(const Flags& flags, const std::filesystem::path& in) {
+  if (!flags.type.empty() || flags.options.force)
+    return fail(ErrorKind::kUsage,
+                "--merge writes a new directory in the model's own types; without --type and --force");
+  ConvertReport report;
+  double seconds = 0;
+  {
+    Progress progress("merging", Progress::Unit::kBytes);
+    CADRE_TRY(report, merge_adapter(in, flags.merge, flags.out, flags.options.threads,
+                                    [&](int64_t done, int64_t total) { progress.update(done, total); }));
+    seconds = progress.seconds();
+  }
+  print_report(flags, report, seconds);
+  return {};
+}
+
 Status run(const Flags& flags) {
   CADRE_TRY(const std::filesystem::path in, find_model(flags.in));
+  if (!flags.merge.empty()) return merge(flags, in);
   const bool to_gguf = std::filesystem::path(flags.out).extension() == ".gguf";
   const bool from_gguf = in.extension() == ".gguf";
   if (to_gguf == from_gguf)
@@ -58,9 +83,7 @@ Status run(const Flags& flags) {
                               : convert_to_directory(in, flags.out, options, update));
     seconds = progress.seconds();
   }
-  fmt::print(stderr, "{}: {} tensors, {} in {:.1f} s\n", flags.out, report.tensors,
-             format_bytes(static_cast<double>(report.bytes)), seconds);
-  for (const std::string& note : report.notes) fmt::print(stderr, "  {}\n", note);
+  print_report(flags, report, seconds);
   return {};
 }
 
@@ -74,6 +97,8 @@ Action set_up_convert(CLI::App& app) {
            "type of the matrices, where it holds their values: f32, bf16, f16, q8_0, q4_0 or mxfp4; default: "
            "their own or its counterpart");
   app.add_flag("-f,--force", flags->options.force, "replace what is at OUT");
+  app.add_option("--merge", flags->merge,
+                 "folder of a LoRA adapter: write the directory IN to the directory OUT with it merged");
   app.add_option("--pre", flags->options.pre_tokenizer,
                  "GGUF's name for the pre-tokenizer, instead of the one found by its patterns");
   add_flag(app, "-t,--threads", flags->options.threads, "threads; 0: one per core")

@@ -115,6 +115,14 @@ std::string rope_text(const RopeConfig& rope) {
   return fmt::format("theta {}, {} of a head's channels, {}", rope.theta, rope.dim, scaling);
 }
 
+const char* gate_name(const GateConfig& gate) {
+  return std::visit(
+      Overloaded{[](const LinearGateConfig&) { return "linear"; }, [](const MlpGateConfig&) { return "mlp"; },
+                 [](const TransformerGateConfig&) { return "transformer"; },
+                 [](const HashGateConfig&) { return "hash"; }},
+      gate);
+}
+
 Json moe_json(const MoeConfig& moe) {
   return {{"n_routed_experts", moe.n_routed_experts},
           {"n_shared_experts", moe.n_shared_experts},
@@ -122,7 +130,7 @@ Json moe_json(const MoeConfig& moe) {
           {"moe_intermediate_size", moe.moe_intermediate_size},
           {"first_k_dense_replace", moe.first_k_dense_replace},
           {"moe_layer_freq", moe.moe_layer_freq},
-          {"gate", "linear"},
+          {"gate", gate_name(moe.gate)},
           {"scoring_func", score_name(moe.score_function)},
           {"group_score", group_rule(moe.group_score)},
           {"n_group", moe.n_group},
@@ -133,7 +141,7 @@ Json moe_json(const MoeConfig& moe) {
 }
 
 std::string gate_text(const MoeConfig& moe) {
-  std::string text = fmt::format("linear, {} scores", score_name(moe.score_function));
+  std::string text = fmt::format("{}, {} scores", gate_name(moe.gate), score_name(moe.score_function));
   if (moe.selection_bias) text += " + selection bias";
   text += fmt::format(", top-{}", moe.num_experts_per_tok);
   if (moe.group_score != GroupScore::kNone)

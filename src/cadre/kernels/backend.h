@@ -96,6 +96,13 @@ struct Swiglu {
   Tensor y;
 };
 
+/// y = max(x, 0), or its square (So et al. 2021, Primer).   x, y: [T, d]; y may be x. NaN stays NaN.
+struct Relu {
+  Tensor x;
+  Tensor y;
+  bool squared = false;
+};
+
 /// y += x.   both [T, d]
 struct Add {
   Tensor x;
@@ -250,6 +257,7 @@ class Backend {
   virtual void rms_norm(const RmsNorm& args) = 0;
   virtual void rope(const Rope& args) = 0;
   virtual void swiglu(const Swiglu& args) = 0;
+  virtual void relu(const Relu& args) = 0;
   virtual void add(const Add& args) = 0;
   virtual void copy(const Copy& args) = 0;
   virtual void kv_write(const KvWrite& args) = 0;

@@ -43,6 +43,14 @@ struct RmsNormGrad {
   float eps = 0;
 };
 
+/// Of Relu:  where x > 0, dx += dy, or dx += 2 x dy if squared.   all [T, d]
+struct ReluGrad {
+  Tensor x;
+  Tensor dy;
+  Tensor dx;
+  bool squared = false;
+};
+
 /// Causal attention of whole sequences over keys and values that lie in memory as rows. For each row t of a
 /// sequence and head h, with g = h / (heads / KV heads):
 ///   p_j = softmax_j(scale q[t, h] . k[j, g]),  j from the sequence's first row to t
@@ -147,6 +155,7 @@ class GradientBackend {
   virtual void gemm(const Gemm& args) = 0;
   virtual void add_heads(const AddHeads& args) = 0;
   virtual void rms_norm_grad(const RmsNormGrad& args) = 0;
+  virtual void relu_grad(const ReluGrad& args) = 0;
   virtual void causal_attention(const CausalAttention& args) = 0;
   virtual void causal_attention_grad(const CausalAttentionGrad& args) = 0;
   virtual void expert_ffn_training(const ExpertFfnTraining& args) = 0;

@@ -116,6 +116,23 @@ TEST(RmsNormGrad, AgreesWithTheReference) {
   }
 }
 
+TEST(ReluGrad, AgreesWithTheReference) {
+  const int64_t rows = 5, width = 19;
+  std::vector<float> x = random_values(rows * width, 1), dy = random_values(rows * width, 2);
+  for (const bool squared : {false, true}) {
+    const conformance::Run run = [&](Backend& device) {
+      GuardedOutput out(rows * width);
+      std::fill_n(out.data(), rows * width, 0.5f);
+      device.gradients()->relu_grad({.x = Tensor::dense(x.data(), rows, width),
+                                     .dy = Tensor::dense(dy.data(), rows, width),
+                                     .dx = Tensor::dense(out.data(), rows, width),
+                                     .squared = squared});
+      return out.take();
+    };
+    expect_conformance(run, expected_of(run, tolerance(1, 0)));
+  }
+}
+
 TEST(AddHeads, SumsTheHeadsWhereTheStrideIsZero) {
   const int64_t rows = 5, heads = 3, width = 19;
   std::vector<float> x = random_values(rows * heads * width, 1);

@@ -139,6 +139,23 @@ TEST(Add, EveryWidth) {
   }
 }
 
+TEST(Relu, EveryWidth) {
+  for (const int64_t width : widths()) {
+    for (const bool squared : {false, true}) {
+      const std::vector<float> x = random_values(3 * width, 159, Values::kNonFinite);
+      expect_units(
+          [&](Backend& backend) {
+            GuardedOutput y(3 * width, 1);
+            backend.relu({.x = Tensor::dense(const_cast<float*>(x.data()), 3, width),
+                          .y = Tensor::dense(y.data(), 3, width),
+                          .squared = squared});
+            return y.take();
+          },
+          0);
+    }
+  }
+}
+
 TEST(Copy, BetweenStrides) {
   std::vector<float> x = random_values(4 * 3 * 29, 163);
   expect_units(

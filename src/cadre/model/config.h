@@ -75,6 +75,33 @@ enum class GroupScore : uint8_t {
   kTopTwoSum,  ///< sum of the two best biased scores (DeepSeek-V3)
 };
 
+/// How a layer's router logits z are made of its input x (layers/gate_*.h).
+struct LinearGateConfig {};
+struct MlpGateConfig {
+  int64_t hidden = 64;
+};
+struct TransformerGateConfig {
+  int64_t width = 64;  ///< of the context
+  int64_t heads = 2;
+  int64_t head_dim = 32;
+  int64_t hidden = 128;
+  bool linear = true;  ///< a linear gate is added to what the context says
+};
+struct HashGateConfig {
+  int64_t layers = 3;  ///< MoE layers that have one, from the first; the others' gates are linear
+  int64_t width = 0;   ///< experts of a token in their tables: num_experts_per_tok of config.json
+};
+using GateConfig = std::variant<LinearGateConfig, MlpGateConfig, TransformerGateConfig, HashGateConfig>;
+
+/// A generalist expert for tokens that no routed expert serves, and when a token is one (model/fallback.h).
+struct FallbackConfig {
+  int64_t hidden = 0;              ///< its width; 0: the shared experts alone serve such a token
+  int64_t confidence_experts = 0;  ///< k of the confidence: that of config.json, whatever the run's
+  std::vector<float> threshold;    ///< of each MoE layer; empty: not calibrated
+  std::vector<float> temperature;  ///< of each MoE layer's confidence; as many
+  double calibrated_rate = 0;      ///< share of token-layers below the thresholds
+};
+
 struct MoeConfig {
   int64_t n_routed_experts = 0;
   int64_t n_shared_experts = 0;
@@ -89,9 +116,16 @@ struct MoeConfig {
   bool selection_bias = false;  ///< e_score_correction_bias is added for the selection only (noaux_tc)
   bool normalise_weights = false;
   float weight_scale = 1;  ///< applied to the weights of the chosen
+  GateConfig gate;
+  std::optional<FallbackConfig> fallback;
 
-  /// As many as the gate can choose from for a token: the experts of the best groups.
-  int64_t most_experts_per_tok() const { return n_routed_experts / n_group * topk_group; }
+  /// As many as every gate can choose from for a token: the experts of the best groups, and no more than a
+  /// hash gate's table has.
+  int64_t most_experts_per_tok() const {
+    const int64_t of_groups = n_routed_experts / n_group * topk_group;
+    const auto* hash = std::get_if<HashGateConfig>(&gate);
+    return hash == nullptr ? of_groups : std::min(of_groups, hash->width);
+  }
 };
 
 struct ModelConfig {
@@ -114,6 +148,11 @@ struct ModelConfig {
 
   bool is_moe_layer(int64_t layer) const {
     return moe && layer >= moe->first_k_dense_replace && layer % moe->moe_layer_freq == 0;
+  }
+  int64_t moe_layers() const {
+    int64_t count = 0;
+    for (int64_t layer = 0; layer < num_hidden_layers; ++layer) count += is_moe_layer(layer) ? 1 : 0;
+    return count;
   }
 };
 

@@ -59,6 +59,35 @@ void mask_groups(const MoeConfig& config, std::span<float> choice, std::vector<f
   }
 }
 
+/// A plan of no tokens yet, with room for those of the logits.
+RoutingPlan begin_plan(int layer, const Tensor& router_logits, int64_t k, RoutingWorkspace& workspace) {
+  RoutingPlan plan = std::move(workspace.plan);
+  plan.layer = layer;
+  plan.router_logits = router_logits;
+  plan.first.assign(1, 0);
+  plan.first.reserve(static_cast<size_t>(router_logits.rows) + 1);
+  plan.experts.clear();
+  plan.weights.clear();
+  plan.experts.reserve(static_cast<size_t>(router_logits.rows * k));
+  plan.weights.reserve(static_cast<size_t>(router_logits.rows * k));
+  return plan;
+}
+
+/// The next token goes to the experts `selected`, in any order.
+void add_token(const MoeConfig& config, std::span<const float> scores, std::vector<int32_t>& selected,
+               RoutingPlan& plan) {
+  std::sort(selected.begin(), selected.end());
+  float sum = 0;
+  for (const int32_t e : selected) sum += scores[e];
+  for (const int32_t e : selected) {
+    float weight = scores[e];
+    if (config.normalise_weights) weight /= sum + kWeightSumFloor;
+    plan.experts.push_back(e);
+    plan.weights.push_back(weight * config.weight_scale);
+  }
+  plan.first.push_back(static_cast<int32_t>(plan.experts.size()));
+}
+
 }  // namespace
 
 void score_experts(ScoreFunction function, std::span<const float> logits, std::span<float> scores) {
@@ -89,15 +118,7 @@ void score_experts(ScoreFunction function, std::span<const float> logits, std::s
 RoutingPlan select_experts(const MoeConfig& config, int layer, const Tensor& router_logits,
                            std::span<const float> bias, const TopK& top_k, RoutingWorkspace& workspace) {
   const auto n_experts = static_cast<size_t>(config.n_routed_experts);
-  RoutingPlan plan = std::move(workspace.plan);
-  plan.layer = layer;
-  plan.router_logits = router_logits;
-  plan.first.assign(static_cast<size_t>(router_logits.rows) + 1, 0);
-  plan.experts.clear();
-  plan.weights.clear();
-  plan.experts.reserve(static_cast<size_t>(router_logits.rows * top_k.k));
-  plan.weights.reserve(static_cast<size_t>(router_logits.rows * top_k.k));
-
+  RoutingPlan plan = begin_plan(layer, router_logits, top_k.k, workspace);
   std::vector<float>& scores = workspace.scores;
   std::vector<float>& choice = workspace.choice;
   std::vector<int32_t>& selected = workspace.selected;
@@ -109,17 +130,21 @@ RoutingPlan select_experts(const MoeConfig& config, int layer, const Tensor& rou
     if (config.group_score != GroupScore::kNone)
       mask_groups(config, choice, workspace.group_values, workspace.best_groups);
     best_of(choice, top_k.of(t), selected);
-    std::sort(selected.begin(), selected.end());
+    add_token(config, scores, selected, plan);
+  }
+  return plan;
+}
 
-    float sum = 0;
-    for (const int32_t e : selected) sum += scores[e];
-    for (const int32_t e : selected) {
-      float weight = scores[e];
-      if (config.normalise_weights) weight /= sum + kWeightSumFloor;
-      plan.experts.push_back(e);
-      plan.weights.push_back(weight * config.weight_scale);
-    }
-    plan.first[t + 1] = static_cast<int32_t>(plan.experts.size());
+RoutingPlan take_experts(const MoeConfig& config, int layer, const Tensor& router_logits,
+                         const ExpertTable& table, const TopK& top_k, RoutingWorkspace& workspace) {
+  const auto n_experts = static_cast<size_t>(config.n_routed_experts);
+  RoutingPlan plan = begin_plan(layer, router_logits, top_k.k, workspace);
+  workspace.scores.resize(n_experts);
+  for (int64_t t = 0; t < router_logits.rows; ++t) {
+    score_experts(config.score_function, std::span(router_logits.row(t), n_experts), workspace.scores);
+    const float* row = table.table.data() + int64_t{table.tokens[static_cast<size_t>(t)]} * table.width;
+    workspace.selected.assign(row, row + std::min(top_k.of(t), table.width));
+    add_token(config, workspace.scores, workspace.selected, plan);
   }
   return plan;
 }

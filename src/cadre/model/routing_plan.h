@@ -74,6 +74,18 @@ struct TopK {
 RoutingPlan select_experts(const MoeConfig& config, int layer, const Tensor& router_logits,
                            std::span<const float> bias, const TopK& top_k, RoutingWorkspace& workspace);
 
+/// A choice that was made before: token t's experts are the first k of row tokens[t] of `table` [V, width].
+struct ExpertTable {
+  std::span<const int32_t> tokens;  ///< [T]
+  std::span<const float> table;     ///< distinct experts, as whole numbers
+  int64_t width = 0;
+};
+
+/// As select_experts, of a table's choice: no scores, no bias, no groups decide, and a token has no more
+/// experts than its row.
+RoutingPlan take_experts(const MoeConfig& config, int layer, const Tensor& router_logits,
+                         const ExpertTable& table, const TopK& top_k, RoutingWorkspace& workspace);
+
 /// The result is the workspace's.
 ExpertAssignments& group_by_expert(const RoutingPlan& plan, int64_t n_experts, RoutingWorkspace& workspace);
 

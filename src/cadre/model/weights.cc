@@ -20,6 +20,10 @@ const char* name(WeightRole role) {
       return "shared experts";
     case WeightRole::kRoutedExpert:
       return "routed experts";
+    case WeightRole::kFallbackExpert:
+      return "fallback experts";
+    case WeightRole::kRoutingTable:
+      return "routing tables";
   }
   return "";
 }

@@ -21,9 +21,11 @@ enum class WeightRole : uint8_t {
   kRouter,
   kDenseFfn,
   kSharedExpert,
-  kRoutedExpert
+  kRoutedExpert,
+  kFallbackExpert,
+  kRoutingTable  ///< of hash gates: experts of each token, no parameter
 };
-inline constexpr int kWeightRoleCount = 8;
+inline constexpr int kWeightRoleCount = 10;
 const char* name(WeightRole role);
 
 /// A small vector in f32 (norm gains, router bias), decoded from whatever type the file has.

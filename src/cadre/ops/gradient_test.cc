@@ -172,6 +172,16 @@ TEST(Gradient, RmsNormOfAStreamThatIsAddedToAfterwards) {
   });
 }
 
+TEST(Gradient, Relu) {
+  for (const bool squared : {false, true}) {
+    Probe probe;
+    auto& x = probe.input(3 * 5);
+    for (float& value : x) value += value > 0 ? 0.1f : -0.1f;  // away from the corner
+    probe.expect_gradients_match(
+        [&](Context& ctx) { return ops::relu(ctx, probe.activation(ctx, x, 3, 1, 5), squared); });
+  }
+}
+
 TEST(Gradient, Rope) {
   for (const bool interleaved : {true, false}) {
     Probe probe;

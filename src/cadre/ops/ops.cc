@@ -117,6 +117,18 @@ Tensor swiglu(Context& ctx, const Tensor& gate, const Tensor& up) {
   return gate;
 }
 
+Tensor relu(Context& ctx, const Tensor& x, bool squared) {
+  CADRE_CHECK(x.heads == 1, "{} heads", x.heads);
+  const Tensor y = ctx.allocate(x.rows, x.width);
+  ctx.backend.relu({.x = x, .y = y, .squared = squared});
+  if (Tape* tape = ctx.tape; tape != nullptr)
+    tape->record(y, [=](Context&) {
+      tape->device().relu_grad(
+          {.x = x, .dy = tape->gradient(y), .dx = tape->gradient(x), .squared = squared});
+    });
+  return y;
+}
+
 void add_in_place(Context& ctx, const Tensor& y, const Tensor& x) {
   CADRE_CHECK(x.rows == y.rows && x.width == y.width);
   ctx.backend.add({.x = x, .y = y});

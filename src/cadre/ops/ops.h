@@ -38,6 +38,9 @@ void rope_in_place(Context& ctx, const Tensor& x, std::span<const float> cosine,
 /// silu(gate) * up, in the memory of `gate`.
 Tensor swiglu(Context& ctx, const Tensor& gate, const Tensor& up);
 
+/// max(x, 0), or its square.   x: [T, d] -> [T, d]
+Tensor relu(Context& ctx, const Tensor& x, bool squared);
+
 /// y += x
 void add_in_place(Context& ctx, const Tensor& y, const Tensor& x);
 

@@ -38,9 +38,9 @@ void Tape::record(const Tensor& result, Backward backward) {
   record(std::move(backward));
 }
 
-void Tape::run_backward(Context& ctx) {
+void Tape::run_backward(Context& ctx, size_t mark) {
   CADRE_CHECK(ctx.tape == nullptr);
-  while (!records_.empty()) {
+  while (records_.size() > mark) {
     // What a record allocates is scratch of its own.
     const ArenaScope scratch(ctx.arena);
     const Backward backward = std::move(records_.back());

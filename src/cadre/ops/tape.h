@@ -47,8 +47,14 @@ class Tape {
   void record(Backward backward) { records_.push_back(std::move(backward)); }
   void clear_gradient(const Tensor& x) const;
 
-  /// Runs the records, last first, and forgets them. `ctx` has the arena of the forward pass and no tape.
-  void run_backward(Context& ctx);
+  /// Records so far: a place to go back to.
+  size_t mark() const { return records_.size(); }
+  /// Forgets the records since `mark`, and with them the need for what they would have read.
+  void forget_since(size_t mark) { records_.resize(mark); }
+
+  /// Runs the records since `mark`, last first, and forgets them. `ctx` has the arena of the forward pass and
+  /// no tape. A record may itself make records and run them: see Transformer::recomputed.
+  void run_backward(Context& ctx, size_t mark = 0);
 
  private:
   Tape(GradientBackend& device, const std::byte* arena, Arena shadow_arena, std::byte* shadow)

@@ -95,12 +95,18 @@ Status CalibrationPass::run_layer(ActivationObserver* observer) {
   const Block& block = model.blocks[static_cast<size_t>(next_layer_)];
   const auto angles = cosine_.size() / static_cast<size_t>(text_->window);
   Context ctx{.backend = *backend_, .arena = arena_, .observer = observer};
-  const MoeRun run{.policies = {}, .routing = routing_, .groups = groups_};
+  const int64_t gate_width = model.gate_context_width();
+  gate_context_.resize(text_->tokens.size() * static_cast<size_t>(gate_width));
   for (int64_t w = 0; w < text_->windows(); ++w) {
     CADRE_CHECK_OK(check_interrupt());
     const Tensor h = hidden_rows(w);
     const SequenceRows rows{.rows = h.rows, .pages = pages_.data()};
     const auto count = static_cast<size_t>(h.rows) * angles;
+    const MoeRun run{.policies = {},
+                     .routing = routing_,
+                     .groups = groups_,
+                     .gate_context = Tensor::dense(gate_context_.data() + w * text_->window * gate_width,
+                                                   h.rows, gate_width)};
     block.forward(ctx, model.config, h,
                   {.tokens = text_->window_tokens(w),
                    .sequences = std::span(&rows, 1),

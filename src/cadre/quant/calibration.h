@@ -76,7 +76,8 @@ class CalibrationPass {
   std::vector<int32_t> pages_;
   std::vector<float> cosine_;  ///< [window, rope dim / 2]; every window begins at position 0
   std::vector<float> sine_;
-  std::vector<float> hidden_;  ///< [tokens, d], the residual stream
+  std::vector<float> hidden_;        ///< [tokens, d], the residual stream
+  std::vector<float> gate_context_;  ///< [tokens, g] of a model with a gate block, from the first layer on
   RoutingWorkspace routing_;
   std::vector<ExpertGroup> groups_;
   int64_t next_layer_ = 0;

@@ -43,10 +43,12 @@ class LayerSites {
   }
   void add_ffn(const Moe& moe, const ModelConfig& config) {
     const int64_t width = moe.c.moe_intermediate_size;
-    std::vector<const Weight*> every_token = {&moe.router};
+    // The first that is listed is what the site's inputs are seen at.
+    std::vector<const Weight*> every_token;
+    if (const Weight* gate = input_matrix(moe.gate); gate != nullptr) every_token.push_back(gate);
     const bool shared = moe.c.n_shared_experts > 0;
     if (shared) every_token.insert(every_token.end(), {&moe.shared.gate_proj, &moe.shared.up_proj});
-    add("ffn.in", config.hidden_size, std::move(every_token));
+    if (!every_token.empty()) add("ffn.in", config.hidden_size, std::move(every_token));
     if (shared) add("ffn.down", moe.c.n_shared_experts * width, {&moe.shared.down_proj});
     InputSite in{.name = prefix_ + "experts.in",
                  .layer = layer_,

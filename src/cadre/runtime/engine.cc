@@ -51,6 +51,7 @@ Result<Engine> Engine::create(const Model& model, const EngineOptions& given) {
         format_bytes(static_cast<double>(plan.kv_bytes)), cache_tokens,
         format_bytes(static_cast<double>(plan.activation_bytes)),
         format_bytes(static_cast<double>(available)));
+  CADRE_TRY(RoutingPolicy fallback, fallback_policy(model.config(), options.fallback));
   CADRE_TRY(std::unique_ptr<Backend> backend, make_cpu_backend(options.cpu));
   CADRE_TRY(KvCache cache, KvCache::create(transformer, options.kv_type, cache_tokens));
   CADRE_TRY(Arena arena, Arena::reserve(plan.activation_bytes));
@@ -59,6 +60,7 @@ Result<Engine> Engine::create(const Model& model, const EngineOptions& given) {
   if (model.repacked().bytes() == 0) model.checkpoint().map_resident();
   Engine engine(model, options, std::move(backend), std::move(cache), std::move(arena));
   engine.plan_ = plan;
+  if (fallback) engine.add_policy(std::move(fallback));
   return engine;
 }
 

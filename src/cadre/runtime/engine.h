@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "cadre/kernels/backend.h"
+#include "cadre/model/fallback.h"
 #include "cadre/runtime/kv_cache.h"
 #include "cadre/runtime/model.h"
 
@@ -42,6 +43,7 @@ struct EngineOptions {
   int64_t max_logit_rows = 0;     ///< most rows of logits in one step; 0: one per sequence, up to 64
   Compute compute = Compute::kInt8;
   MlaForm mla_form = MlaForm::kAbsorbed;
+  FallbackUse fallback = FallbackUse::kAuto;  ///< the first of the engine's policies
 };
 
 /// Bytes of a model and of what an engine takes beside it.
@@ -57,7 +59,8 @@ struct MemoryPlan {
 class Engine {
  public:
   /// `model` must outlive the engine. Errors: kTooLarge (the plan exceeds this machine's memory, with the
-  /// numbers), kNotFound (an instruction set that this machine lacks).
+  /// numbers), kNotFound (an instruction set that this machine lacks), kUsage (a fallback that the model
+  /// lacks).
   static Result<Engine> create(const Model& model, const EngineOptions& options);
 
   SequenceId open_sequence();

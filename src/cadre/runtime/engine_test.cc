@@ -34,6 +34,23 @@ constexpr const char* kShapes[] = {
         "qk_nope_head_dim": 7, "qk_rope_head_dim": 4, "v_head_dim": 5, "n_routed_experts": 5,
         "n_shared_experts": 0, "num_experts_per_tok": 5, "tie_word_embeddings": true,
         "max_position_embeddings": 512, "gate": {"type": "linear", "score": "sqrtsoftplus"}})",
+    // The other gates and a fallback. Thresholds lie about the middle of what random weights give.
+    R"({"model_type": "cadre", "vocab_size": 300, "hidden_size": 40, "intermediate_size": 30,
+        "moe_intermediate_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2, "kv_lora_rank": 24,
+        "qk_nope_head_dim": 8, "qk_rope_head_dim": 4, "v_head_dim": 8, "n_routed_experts": 6,
+        "n_shared_experts": 1, "num_experts_per_tok": 2, "first_k_dense_replace": 1,
+        "max_position_embeddings": 512, "gate": {"type": "mlp", "hidden": 20, "score": "softmax"},
+        "fallback": {"hidden": 12, "threshold": [0.336, 0.336]}})",
+    R"({"model_type": "cadre", "vocab_size": 300, "hidden_size": 40, "intermediate_size": 30,
+        "moe_intermediate_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2, "kv_lora_rank": 24,
+        "qk_nope_head_dim": 8, "qk_rope_head_dim": 4, "v_head_dim": 8, "n_routed_experts": 6,
+        "n_shared_experts": 1, "num_experts_per_tok": 2, "first_k_dense_replace": 1,
+        "max_position_embeddings": 512, "gate": {"type": "transformer", "width": 24, "head_dim": 10}})",
+    R"({"model_type": "cadre", "vocab_size": 300, "hidden_size": 40, "intermediate_size": 30,
+        "moe_intermediate_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2, "kv_lora_rank": 24,
+        "qk_nope_head_dim": 8, "qk_rope_head_dim": 4, "v_head_dim": 8, "n_routed_experts": 6,
+        "n_shared_experts": 1, "num_experts_per_tok": 2, "max_position_embeddings": 512,
+        "gate": {"type": "hash", "layers": 2}})",
     R"({"model_type": "llama", "vocab_size": 300, "hidden_size": 48, "intermediate_size": 100,
         "num_hidden_layers": 2, "num_attention_heads": 6, "num_key_value_heads": 2, "head_dim": 10,
         "max_position_embeddings": 512})",
@@ -287,8 +304,48 @@ TEST_P(EngineBits, PoliciesActOnThePlan) {
   EXPECT_TRUE(same_bits(alone(steered, tokens, 7), b));
 }
 
+/// The rule acts on some tokens of random models, and --fallback off, force and on are what they say.
+TEST_P(EngineBits, TheFallbackTakesUncertainTokens) {
+  const std::optional<MoeConfig>& moe = model_->config().moe;
+  const bool calibrated = moe && moe->fallback && !moe->fallback->threshold.empty();
+  const auto shares = [&](FallbackUse use) {  // of token-layers without routed experts
+    Engine engine =
+        Engine::create(*model_, {.cpu = {.threads = 1}, .max_logit_rows = 512, .fallback = use}).value();
+    int64_t empty = 0, all = 0;
+    engine.add_policy([&](RoutingPlan plan) {
+      for (int64_t t = 0; t < plan.tokens(); ++t) empty += plan.experts_of(t).empty() ? 1 : 0;
+      all += plan.tokens();
+      return plan;
+    });
+    const Logits logits = alone(engine, prompt(1, 40), 40);
+    return std::pair(all == 0 ? 0 : static_cast<double>(empty) / static_cast<double>(all), logits);
+  };
+  const auto off = shares(FallbackUse::kOff);
+  EXPECT_EQ(off.first, 0);
+  const auto usual = shares(FallbackUse::kAuto);
+  if (calibrated) {
+    EXPECT_GT(usual.first, 0.1);
+    EXPECT_LT(usual.first, 0.9);
+    EXPECT_FALSE(same_bits(usual.second, off.second));
+    EXPECT_TRUE(same_bits(usual.second, shares(FallbackUse::kOn).second));
+  } else {
+    EXPECT_TRUE(same_bits(usual.second, off.second));
+    const auto on = Engine::create(*model_, {.cpu = {.threads = 1}, .fallback = FallbackUse::kOn});
+    EXPECT_EQ(on.error().kind, ErrorKind::kUsage);
+    EXPECT_NE(on.error().message.find("cadre calibrate"), std::string::npos);
+  }
+  if (moe) {
+    EXPECT_EQ(shares(FallbackUse::kForce).first, 1);
+  } else {
+    EXPECT_FALSE(Engine::create(*model_, {.fallback = FallbackUse::kForce}).has_value());
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Families, EngineBits, ::testing::ValuesIn(kShapes), [](const auto& shape) {
-  return Json::parse(shape.param)["model_type"].template get<std::string>();
+  const Json json = Json::parse(shape.param);
+  std::string name = json["model_type"].template get<std::string>();
+  if (json.contains("gate")) name += "_" + json["gate"]["type"].template get<std::string>();
+  return name;
 });
 
 }  // namespace

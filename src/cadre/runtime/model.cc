@@ -18,6 +18,11 @@ void count_weight(ModelSize& size, const ModelConfig& config, const WeightSlot& 
   size.parameters += parameters;
   size.bytes += bytes;
   if (slot.role == WeightRole::kRoutedExpert) return;  // see add_active_experts
+  if (slot.role == WeightRole::kRoutingTable) {        // a token reads its row
+    size.active_bytes += bytes / config.vocab_size;
+    return;
+  }
+  if (slot.role == WeightRole::kFallbackExpert) return;  // in place of routed experts
   if (slot.role == WeightRole::kEmbedding && !config.tie_word_embeddings) {
     size.active_parameters += config.hidden_size;
     size.active_bytes += bytes / config.vocab_size;
@@ -61,6 +66,7 @@ Result<Model> Model::bind(Checkpoint checkpoint, const LoadOptions& options) {
     if (status) status = model.bind_weight(slot);
   });
   if (!status) return tl::unexpected(status.error());
+  CADRE_CHECK_OK(model.adapt(options));
   CADRE_CHECK_OK(model.repack(options));
   if (model.config().tie_word_embeddings) model.transformer_.head = model.transformer_.embedding;
   add_active_experts(model.size_, model.config());
@@ -82,6 +88,12 @@ Status Model::bind_weight(const WeightSlot& slot) {
                    name(stored->dtype));
   slot.vector->resize(static_cast<size_t>(element_count(slot.shape)));
   decode_row(stored->dtype, stored->bytes.data(), slot.vector->data(), element_count(slot.shape));
+  return slot.role == WeightRole::kRoutingTable ? check_table(slot) : Status();
+}
+
+Status Model::check_table(const WeightSlot& slot) const {
+  const Status status = check_hash_table(*slot.vector, slot.shape[1], config().moe->n_routed_experts);
+  if (!status) return invalid("{}: {}", checkpoint_.where(slot.name), status.error().message);
   return {};
 }
 
@@ -92,6 +104,15 @@ Status Model::bind_matrix(const WeightSlot& slot, const StoredTensor& stored) {
                         .cols = slot.shape[1],
                         .row_bytes = row_bytes(stored.dtype, slot.shape[1])};
   return stored.dtype == DType::kF8E4M3 ? bind_scales(slot) : Status();
+}
+
+Status Model::adapt(const LoadOptions& options) {
+  if (options.lora.empty()) return {};
+  CADRE_TRY(const LoraAdapter adapter, LoraAdapter::open(options.lora));
+  std::vector<WeightSlot> slots;
+  checkpoint_.visit_weights(transformer_, [&](const WeightSlot& slot) { slots.push_back(slot); });
+  CADRE_TRY(adapted_, AdaptedWeights::make(adapter, slots, options.threads));
+  return {};
 }
 
 Status Model::repack(const LoadOptions& options) {

@@ -7,6 +7,7 @@
 
 #include "cadre/model/transformer.h"
 #include "cadre/runtime/checkpoint.h"
+#include "cadre/runtime/lora.h"
 #include "cadre/runtime/repacked_weights.h"
 
 namespace cadre {
@@ -32,7 +33,8 @@ struct LoadOptions {
   /// Copy matrices of foreign row layouts into the packed one; the embedding table, of which a token reads a
   /// row, stays. Otherwise all weights are read where they are mapped.
   bool repack = false;
-  int threads = 0;  ///< of the copying; 0: one per core
+  int threads = 0;             ///< of the copying; 0: one per core
+  std::filesystem::path lora;  ///< folder of an adapter (runtime/lora.h); empty: none
 };
 
 /// Owns the mapping that its weights point into. Immutable after loading, and safe to share between threads.
@@ -40,7 +42,7 @@ class Model {
  public:
   /// Maps the files and binds every weight; reads no weight data but the small vectors, and what is repacked.
   /// Errors: a missing tensor, a wrong shape or a type that cannot serve, naming file, tensor, expected,
-  /// found; of RepackedWeights::make.
+  /// found; of LoraAdapter, AdaptedWeights::make and RepackedWeights::make.
   static Result<Model> load(const std::filesystem::path& path, const LoadOptions& options = {});
   /// The same of a checkpoint that is open already.
   static Result<Model> bind(Checkpoint checkpoint, const LoadOptions& options = {});
@@ -61,13 +63,16 @@ class Model {
   Model(Checkpoint checkpoint, Transformer transformer)
       : checkpoint_(std::move(checkpoint)), transformer_(std::move(transformer)) {}
   Status bind_weight(const WeightSlot& slot);
+  Status check_table(const WeightSlot& slot) const;
   Status bind_matrix(const WeightSlot& slot, const StoredTensor& stored);
   Status bind_scales(const WeightSlot& slot);
+  Status adapt(const LoadOptions& options);
   Status repack(const LoadOptions& options);
 
   Checkpoint checkpoint_;
   Transformer transformer_;
   std::vector<std::vector<float>> scales_;  ///< of FP8 matrices, in f32 whatever the file has
+  AdaptedWeights adapted_;
   RepackedWeights repacked_;
   int64_t row_layout_bytes_ = 0;
   ModelSize size_;

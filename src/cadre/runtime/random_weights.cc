@@ -115,6 +115,7 @@ void fill_packed(const RandomStream& stream, const RandomTensor& tensor, uint16_
 
 DType stored_type(const WeightSlot& slot, DType type) {
   if (slot.role == WeightRole::kRouter && slot.vector != nullptr) return DType::kF32;  // as published
+  if (slot.role == WeightRole::kRoutingTable) return DType::kF32;  // whole numbers stay whole
   if (!is_packed(type)) return type;
   if (slot.vector != nullptr || slot.role == WeightRole::kRouter) return DType::kF32;
   return slot.shape[1] % kPackedGroup == 0 ? type : DType::kBF16;
@@ -137,6 +138,12 @@ std::vector<RandomTensor> random_tensors(const Family& family, const ModelConfig
     if (slot.role == WeightRole::kEmbedding) tensor.fill = Fill::kEmbedding;
     if (slot.role == WeightRole::kNorm) tensor.fill = Fill::kOnes;
     if (slot.role == WeightRole::kRouter && slot.vector != nullptr) tensor.fill = Fill::kZeros;
+    if (slot.role == WeightRole::kRoutingTable) {
+      tensor.fill = Fill::kExperts;
+      tensor.experts = config.moe->n_routed_experts;
+      tensor.units = slot.shape[0];
+      tensor.unit_bytes = slot.shape[1] * static_cast<int64_t>(sizeof(float));
+    }
     tensors.push_back(std::move(tensor));
   });
   return tensors;
@@ -176,6 +183,13 @@ RandomWeights::~RandomWeights() = default;
 void RandomWeights::make(const RandomTensor& tensor, int64_t first, int64_t count, std::byte* out) const {
   const RandomStream stream(seed_, hash_name(tensor.spec.name));
   const DType type = tensor.spec.dtype;
+  if (tensor.fill == Fill::kExperts) {
+    const auto width = static_cast<size_t>(tensor.spec.shape[1]);
+    auto* row = reinterpret_cast<float*>(out);
+    for (int64_t token = first; token < first + count; ++token, row += width)
+      fill_hash_row(stream, token, tensor.experts, std::span(row, width));
+    return;
+  }
   const bool embedding = tensor.fill == Fill::kEmbedding;
   if (is_packed(type)) {
     const double deviation = embedding ? tables_->embedding_deviation : kWeightDeviation;

@@ -12,14 +12,16 @@
 
 namespace cadre {
 
-/// A tensor of a random model, made in units: an element, or of a packed matrix a block of 16 rows.
+/// A tensor of a random model, made in units: an element; of a packed matrix a block of 16 rows; of a hash
+/// gate's table a row.
 struct RandomTensor {
-  enum class Fill : uint8_t { kWeights, kEmbedding, kOnes, kZeros };
+  enum class Fill : uint8_t { kWeights, kEmbedding, kOnes, kZeros, kExperts };
 
   TensorSpec spec;
   Fill fill = Fill::kWeights;
   int64_t units = 0;
   int64_t unit_bytes = 0;
+  int64_t experts = 0;  ///< kExperts: how many there are to choose from
 
   int64_t bytes() const { return units * unit_bytes; }
 };

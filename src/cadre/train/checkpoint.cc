@@ -30,8 +30,14 @@ struct FileTensor {
 
 std::vector<FileTensor> weights_of(const TrainableModel& model) {
   std::vector<FileTensor> result;
-  for (const Parameter& tensor : model.tensors()) result.push_back({tensor.name, tensor.shape, tensor.value});
+  const std::span<const Parameter> tensors =
+      model.adapters() != nullptr ? model.parameters() : model.tensors();
+  for (const Parameter& tensor : tensors) result.push_back({tensor.name, tensor.shape, tensor.value});
   return result;
+}
+
+const char* weights_file(const TrainableModel& model) {
+  return model.adapters() != nullptr ? kLoraWeightsFile : kWeightsFile;
 }
 
 std::vector<FileTensor> state_of(const Optimiser& optimiser) {
@@ -113,6 +119,23 @@ Status check_architecture(const fs::path& path, const Json& expected) {
   return {};
 }
 
+/// Errors where a checkpoint's adapter is of another rank, scale or targets.
+Status check_adapter(const fs::path& folder, const LoraConfig& expected) {
+  const fs::path path = folder / kLoraConfigFile;
+  CADRE_TRY(const Json json, read_json_file(path.string()));
+  CADRE_TRY(const LoraConfig found, parse_lora_config(json, path.string()));
+  const JsonFields fields(json, path.string());
+  if (found.rank != expected.rank)
+    return fields.error(
+        "r", fmt::format("this run's configuration says {}, the checkpoint {}", expected.rank, found.rank));
+  if (found.alpha != expected.alpha)
+    return fields.error("lora_alpha", fmt::format("this run's configuration says {}, the checkpoint {}",
+                                                  expected.alpha, found.alpha));
+  if (found.targets != expected.targets)
+    return fields.error("target_modules", "this run's configuration has others");
+  return {};
+}
+
 }  // namespace
 
 std::vector<CheckpointFolder> checkpoints(const fs::path& run) {
@@ -142,7 +165,11 @@ Status write_checkpoint(const fs::path& run, const TrainableModel& model, const 
   CADRE_CHECK_OK(
       write_text_file(to / kStateFile, dump_json(state_json(identity, state, optimiser.steps()), 1) + "\n"));
   if (!tokenizer.empty()) CADRE_CHECK_OK(copy_tokenizer(tokenizer, to));
-  CADRE_CHECK_OK(write_tensors(to / kWeightsFile, weights_of(model)));
+  if (model.adapters() != nullptr) {
+    const Json config = lora_config_json(model.adapters()->config(), identity.base_model);
+    CADRE_CHECK_OK(write_text_file(to / kLoraConfigFile, dump_json(config, 2) + "\n"));
+  }
+  CADRE_CHECK_OK(write_tensors(to / weights_file(model), weights_of(model)));
   CADRE_CHECK_OK(write_tensors(to / kOptimiserFile, state_of(optimiser)));
   return folder.commit();
 }
@@ -174,7 +201,8 @@ Result<RunState> read_checkpoint(const fs::path& folder, TrainableModel& model, 
   CADRE_TRY(state.routing, RoutingRecord::from_json(*fields.find("routing"), path.string()));
   CADRE_TRY(const int64_t optimiser_steps, fields.integer("optimiser_steps", 0, kMost));
   optimiser.set_steps(optimiser_steps);
-  CADRE_CHECK_OK(read_tensors(folder / kWeightsFile, weights_of(model)));
+  if (model.adapters() != nullptr) CADRE_CHECK_OK(check_adapter(folder, model.adapters()->config()));
+  CADRE_CHECK_OK(read_tensors(folder / weights_file(model), weights_of(model)));
   CADRE_CHECK_OK(read_tensors(folder / kOptimiserFile, state_of(optimiser)));
   return state;
 }

@@ -1,7 +1,8 @@
 #pragma once
 /// Checkpoints of a run: folders step-NNNNNNNN in the run's folder, each a model in the Hugging Face layout
-/// with f32 weights that `cadre run` opens, beside optimiser.safetensors and training.json, from which the
-/// run goes on bit for bit. A folder appears when it is complete.
+/// with f32 weights that `cadre run` opens (or, of a run that learns adapters, an adapter in PEFT's), beside
+/// optimiser.safetensors and training.json, from which the run goes on bit for bit. A folder appears when it
+/// is complete.
 
 #include <filesystem>
 #include <optional>
@@ -24,7 +25,8 @@ struct RunState {
 
 /// What a resumed run must have in common with the one that wrote the checkpoint.
 struct RunIdentity {
-  Json architecture;  ///< config.json
+  Json architecture;            ///< config.json
+  std::string base_model = {};  ///< of a run that learns adapters: the model they are for
   uint64_t seed = 0;
   int64_t sequences = 0;
   int64_t length = 0;

@@ -77,6 +77,28 @@ Status read_model(const JsonFields& fields, const fs::path& folder, TrainConfig&
   return {};
 }
 
+Status read_lora(const JsonFields& fields, TrainConfig& config) {
+  if (!fields.has("lora")) return {};
+  CADRE_TRY(const Section section, Section::open(fields, "lora", {"rank", "alpha", "targets"}));
+  if (config.start_from.empty())
+    return fields.error("lora", "expected 'start_from' beside it: the model whose weights stay as they are");
+  LoraConfig lora;
+  CADRE_TRY(lora.rank, section->integer("rank", 1, int64_t{1} << 16));
+  CADRE_TRY(lora.alpha, number_in(*section, "alpha", static_cast<double>(lora.rank), 1e-6, 1e6));
+  const Json* targets = section->find("targets");
+  if (targets == nullptr || !targets->is_array() || targets->empty())
+    return section->error("targets", "expected a list of names of modules, such as \"q_proj\"");
+  for (const Json& target : *targets) {
+    if (!target.is_string() || target.get<std::string>().empty())
+      return section->error("targets",
+                            fmt::format("expected names of modules, found {}", describe_json(target)));
+    lora.targets.push_back(target.get<std::string>());
+  }
+  config.lora = std::move(lora);
+  config.samples.base_model = config.start_from;
+  return {};
+}
+
 Status read_data(const JsonFields& fields, const fs::path& folder, TrainConfig& config) {
   const Json* data = fields.find("data");
   if (data == nullptr || !data->is_array()) {
@@ -99,9 +121,16 @@ Status read_data(const JsonFields& fields, const fs::path& folder, TrainConfig& 
 }
 
 Status read_batch(const JsonFields& fields, TrainConfig& config) {
-  CADRE_TRY(const Section batch, Section::open(fields, "batch", {"sequences", "length", "micro_sequences"}));
+  CADRE_TRY(const Section batch,
+            Section::open(fields, "batch", {"sequences", "length", "micro_sequences", "memory_gb"}));
   CADRE_TRY(config.sequences, batch->integer("sequences", 1, kMostRows));
   CADRE_TRY(config.length, batch->integer("length", 2, kMostLength));
+  CADRE_TRY(config.memory_gb, number_in(*batch, "memory_gb", 0, 0, 1e6));
+  if (config.memory_gb > 0) {
+    if (batch->has("micro_sequences"))
+      return batch->error("memory_gb", "expected either this or 'micro_sequences', which follows from it");
+    return {};
+  }
   CADRE_TRY(config.micro_sequences,
             batch->integer_or("micro_sequences", config.sequences, 1, config.sequences));
   if (config.sequences % config.micro_sequences != 0)
@@ -206,17 +235,20 @@ Result<TrainConfig> parse_train_config(const Json& document, const std::string& 
   if (!document.is_object())
     return invalid("{}: expected an object, found {}", origin, describe_json(document));
   const JsonFields fields(document, origin);
-  CADRE_CHECK_OK(refuse_unknown(document, fields,
-                                {"model", "start_from", "tokenizer", "data", "out", "seed", "steps", "batch",
-                                 "optimiser", "balance", "routing", "validate", "checkpoint", "samples"}));
+  CADRE_CHECK_OK(refuse_unknown(
+      document, fields,
+      {"model", "start_from", "tokenizer", "data", "out", "seed", "steps", "batch", "optimiser", "balance",
+       "routing", "validate", "checkpoint", "samples", "lora", "recompute"}));
   TrainConfig config;
   CADRE_CHECK_OK(read_model(fields, folder, config));
+  CADRE_CHECK_OK(read_lora(fields, config));
   CADRE_CHECK_OK(read_data(fields, folder, config));
   CADRE_TRY(config.out, path_of(fields, "out", folder));
   CADRE_TRY(const int64_t seed, fields.integer_or("seed", 0, 0, std::numeric_limits<int64_t>::max()));
   config.seed = static_cast<uint64_t>(seed);
   CADRE_TRY(config.steps, fields.integer("steps", 1, kMostSteps));
   CADRE_CHECK_OK(read_batch(fields, config));
+  CADRE_TRY(config.recompute, fields.boolean_or("recompute", false));
   CADRE_CHECK_OK(read_optimiser(fields, config));
   CADRE_CHECK_OK(read_balance(fields, config));
   CADRE_CHECK_OK(read_routing(fields, config));

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "cadre/base/json.h"
+#include "cadre/runtime/lora.h"
 #include "cadre/train/balance.h"
 #include "cadre/train/capacity.h"
 #include "cadre/train/optimiser.h"
@@ -26,6 +27,7 @@ struct TrainConfig {
   /// Either an architecture (a config.json) to be learnt from nothing, or a model folder to go on from.
   Json architecture;
   std::filesystem::path start_from;
+  std::optional<LoraConfig> lora;   ///< adapters of start_from are learnt, not its weights
   std::filesystem::path tokenizer;  ///< folder whose tokenizer goes with every checkpoint
   std::vector<DataPart> data;
   std::filesystem::path out;
@@ -34,7 +36,9 @@ struct TrainConfig {
   int64_t steps = 0;
   int64_t sequences = 0;        ///< rows of a step
   int64_t length = 0;           ///< tokens of a row
-  int64_t micro_sequences = 0;  ///< rows of a pass
+  int64_t micro_sequences = 0;  ///< rows of a pass; 0: as many as memory_gb holds
+  double memory_gb = 0;         ///< of the run: weights, gradients, optimiser and activations
+  bool recompute = false;       ///< compute blocks again in the backward pass instead of keeping them
 
   OptimiserOptions optimiser;
   double learning_rate = 0;

@@ -69,6 +69,24 @@ TEST(TrainConfig, ReadsEveryField) {
   EXPECT_TRUE(config.samples.raw);
 }
 
+TEST(TrainConfig, ReadsAdaptersAndABudgetOfMemory) {
+  Json document = minimal();
+  document.erase("model");
+  document["start_from"] = "base";
+  document["lora"] = Json::parse(R"({"rank": 8, "targets": ["q_proj", "up_proj"]})");
+  document["batch"]["memory_gb"] = 1.5;
+  document["recompute"] = true;
+  const TrainConfig config = parse(document).value();
+  EXPECT_EQ(config.lora->rank, 8);
+  EXPECT_EQ(config.lora->alpha, 8);
+  EXPECT_EQ(config.lora->targets, (std::vector<std::string>{"q_proj", "up_proj"}));
+  EXPECT_EQ(config.micro_sequences, 0);
+  EXPECT_EQ(config.memory_gb, 1.5);
+  EXPECT_TRUE(config.recompute);
+  document["batch"]["micro_sequences"] = 2;
+  EXPECT_NE(parse(document).error().message.find("batch.memory_gb"), std::string::npos);
+}
+
 /// The document with the value at a pointer replaced.
 void expect_refused(const char* pointer, const Json& value, const std::string& message) {
   Json document = minimal();

@@ -13,6 +13,7 @@ bool is_hidden_matrix(const Parameter& parameter) {
     case WeightRole::kDenseFfn:
     case WeightRole::kSharedExpert:
     case WeightRole::kRoutedExpert:
+    case WeightRole::kFallbackExpert:
       return parameter.shape.size() == 2;
     default:
       return false;

@@ -27,24 +27,35 @@ struct FfnWidth {
 FfnWidth ffn_width(const ModelConfig& config, int64_t layer) {
   if (!config.is_moe_layer(layer)) return {config.intermediate_size, 1};
   const MoeConfig& moe = *config.moe;
-  return {(moe.num_experts_per_tok + moe.n_shared_experts) * moe.moe_intermediate_size,
-          moe.num_experts_per_tok + 1};
+  // A token has its routed experts or the fallback expert.
+  const int64_t routed =
+      std::max(moe.num_experts_per_tok * moe.moe_intermediate_size, moe.fallback ? moe.fallback->hidden : 0);
+  return {routed + moe.n_shared_experts * moe.moe_intermediate_size, moe.num_experts_per_tok + 1};
 }
 
 }  // namespace
 
-int64_t pass_bytes(const ModelConfig& config, int64_t rows) {
+int64_t pass_bytes(const ModelConfig& config, int64_t rows, bool recompute) {
   const int64_t d = config.hidden_size;
   int64_t kept = 3 * d;  // embedding, and the last norm with what it kept
   int64_t scratch = 0;   // of one layer: dhidden and outputs
   int64_t allocations = 8;
+  const int64_t gate_block = config.moe ? gate_block_floats(*config.moe) : 0;
   for (int64_t layer = 0; layer < config.num_hidden_layers; ++layer) {
     const auto [hidden, experts] = ffn_width(config, layer);
     const int64_t routed = config.moe ? config.moe->n_routed_experts : 0;
-    kept += attention_floats(config) + 3 * d + 3 * hidden + experts + routed;
-    scratch = std::max(scratch, hidden + experts * d);
-    allocations += 24 + 3 * (routed + 1);
+    int64_t block = attention_floats(config) + 3 * d + 3 * hidden + experts + routed;
+    if (config.is_moe_layer(layer)) block += gate_floats(*config.moe);
+    if (recompute && (layer > 0 || gate_block == 0)) {
+      kept += d;
+      scratch = std::max(scratch, block + hidden + experts * d);
+    } else {
+      kept += block;
+      scratch = std::max(scratch, hidden + experts * d);
+    }
+    allocations += 32 + 3 * (routed + 2);
   }
+  kept += gate_block;
   const int64_t logits = std::min(rows, ops::kLossRows) * config.vocab_size;
   constexpr int64_t kAlignment = 64;
   constexpr int64_t kSlack = int64_t{1} << 20;
@@ -53,12 +64,12 @@ int64_t pass_bytes(const ModelConfig& config, int64_t rows) {
 }
 
 Result<std::unique_ptr<Pass>> Pass::create(const TrainableModel& model, Backend& backend, int64_t max_rows,
-                                           int64_t max_k) {
+                                           int64_t max_k, bool recompute) {
   if (backend.gradients() == nullptr)
     return fail(ErrorKind::kUsage, "{} has no gradients: it cannot train", backend.description());
   ModelConfig widest = model.config();
   if (widest.moe && max_k > 0) widest.moe->num_experts_per_tok = max_k;
-  const int64_t bytes = pass_bytes(widest, max_rows);
+  const int64_t bytes = pass_bytes(widest, max_rows, recompute);
   if (2 * bytes > physical_memory_bytes())
     return fail(ErrorKind::kTooLarge,
                 "activations of {} tokens and their gradients take {}, this machine has {}; smaller "
@@ -67,6 +78,7 @@ Result<std::unique_ptr<Pass>> Pass::create(const TrainableModel& model, Backend&
                 format_bytes(static_cast<double>(physical_memory_bytes())));
   CADRE_TRY(Arena arena, Arena::reserve(bytes));
   auto pass = std::unique_ptr<Pass>(new Pass(model, backend, std::move(arena)));
+  pass->recompute_ = recompute;
   CADRE_TRY(pass->tape_, Tape::create(pass->arena_, *backend.gradients()));
   model.bind(*pass->tape_);
   return pass;
@@ -100,7 +112,8 @@ double Pass::run(const PassBatch& batch, const PassOptions& options) {
                    .routing = routing_,
                    .groups = groups_,
                    .auxiliary = options.auxiliary,
-                   .layer_top_k = options.top_k};
+                   .layer_top_k = options.top_k,
+                   .recompute = recompute_};
   const Batch rows{.tokens = batch.tokens, .sequences = batch.sequences, .cosine = cosine_, .sine = sine_};
   const Tensor h = model.hidden_states(ctx, rows, {}, run);
   const Tensor x = ops::rms_norm(ctx, h, model.final_norm, model.config.rms_norm_eps);

@@ -30,15 +30,17 @@ struct PassOptions {
 /// Thread-compatible. Owns the memory of activations; `model` and `backend` outlive it.
 class Pass {
  public:
-  /// For passes of at most `max_rows` rows and `max_k` experts a token (0: the model's own number). Errors:
+  /// For passes of at most `max_rows` rows and `max_k` experts a token (0: the model's own number). With
+  /// `recompute`, blocks are computed a second time in the backward pass instead of being kept. Errors:
   /// kUsage when the back end has no gradients, kTooLarge with the numbers when the activations do not fit
   /// the machine.
   static Result<std::unique_ptr<Pass>> create(const TrainableModel& model, Backend& backend, int64_t max_rows,
-                                              int64_t max_k = 0);
+                                              int64_t max_k = 0, bool recompute = false);
 
   /// The sum of the targets' losses, in f64. Token ids must lie in the vocabulary.
   double run(const PassBatch& batch, const PassOptions& options);
 
+  const TrainableModel& model() const { return *model_; }
   /// Bytes of activations that passes have taken at most so far.
   int64_t peak_bytes() const { return 2 * arena_.peak(); }
 
@@ -59,9 +61,10 @@ class Pass {
   std::vector<double> losses_;
   RoutingWorkspace routing_;
   std::vector<ExpertGroup> groups_;
+  bool recompute_ = false;
 };
 
 /// Arena bytes that a pass of so many rows takes at most, gradients' shadow not counted.
-int64_t pass_bytes(const ModelConfig& config, int64_t rows);
+int64_t pass_bytes(const ModelConfig& config, int64_t rows, bool recompute = false);
 
 }  // namespace cadre::train

@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
-#include <functional>
 #include <numeric>
 
 #include "cadre/base/random.h"
+#include "cadre/model/fallback.h"
 
 namespace cadre::train {
 namespace {
@@ -20,47 +20,20 @@ RandomStream stream(uint64_t seed, uint64_t purpose, int64_t step, int64_t pass,
   return {passes.bits(static_cast<uint64_t>(layer)), purpose};
 }
 
-/// The sum of the k largest of softmax(logits).
-double confidence(std::span<const float> logits, int64_t k, std::vector<double>& exponentials) {
-  const double largest = static_cast<double>(*std::max_element(logits.begin(), logits.end()));
-  exponentials.clear();
-  for (const float z : logits) exponentials.push_back(std::exp(static_cast<double>(z) - largest));
-  std::sort(exponentials.begin(), exponentials.end(), std::greater());
-  const double mass = std::accumulate(exponentials.begin(), exponentials.begin() + k, 0.0);
-  return mass / std::accumulate(exponentials.begin(), exponentials.end(), 0.0);
-}
-
 /// Tokens in ascending order of confidence; among equals earlier ones first.
 std::vector<int64_t> by_confidence(const RoutingPlan& plan, const MoeConfig& config) {
   std::vector<double> confidences;
-  std::vector<double> scratch;
-  for (int64_t t = 0; t < plan.tokens(); ++t)
-    confidences.push_back(
-        confidence(std::span(plan.router_logits.row(t), static_cast<size_t>(config.n_routed_experts)),
-                   config.num_experts_per_tok, scratch));
+  for (int64_t t = 0; t < plan.tokens(); ++t) {
+    const std::span<const float> logits(plan.router_logits.row(t),
+                                        static_cast<size_t>(config.n_routed_experts));
+    confidences.push_back(router_confidence(logits, config.num_experts_per_tok, /*temperature=*/1).mass);
+  }
   std::vector<int64_t> order(static_cast<size_t>(plan.tokens()));
   std::iota(order.begin(), order.end(), 0);
   std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) {
     return confidences[static_cast<size_t>(a)] < confidences[static_cast<size_t>(b)];
   });
   return order;
-}
-
-void take_experts_away(RoutingPlan& plan, const std::vector<bool>& dropped) {
-  size_t kept = 0;
-  for (int64_t t = 0; t < plan.tokens(); ++t) {
-    const auto begin = static_cast<size_t>(plan.first[static_cast<size_t>(t)]);
-    const auto end = static_cast<size_t>(plan.first[static_cast<size_t>(t) + 1]);
-    plan.first[static_cast<size_t>(t)] = static_cast<int32_t>(kept);
-    if (dropped[static_cast<size_t>(t)]) continue;
-    for (size_t i = begin; i < end; ++i) {
-      plan.experts[kept] = plan.experts[i];
-      plan.weights[kept++] = plan.weights[i];
-    }
-  }
-  plan.first.back() = static_cast<int32_t>(kept);
-  plan.experts.resize(kept);
-  plan.weights.resize(kept);
 }
 
 }  // namespace
@@ -102,8 +75,7 @@ RoutingPolicy RandomRouting::dropout() {
       const auto lowest = std::llround(options_.dropout / 2 * static_cast<double>(plan.tokens()));
       for (int64_t i = 0; i < lowest; ++i) dropped[static_cast<size_t>(order[static_cast<size_t>(i)])] = true;
     }
-    take_experts_away(plan, dropped);
-    return plan;
+    return without_experts(std::move(plan), [&](int64_t t) { return dropped[static_cast<size_t>(t)]; });
   };
 }
 

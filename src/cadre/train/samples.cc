@@ -26,7 +26,9 @@ Result<std::vector<int32_t>> prompt_tokens(const TextAssets& assets, const std::
 Result<std::vector<Sample>> take_samples(const std::filesystem::path& checkpoint, int64_t step,
                                          const SampleOptions& options) {
   CADRE_TRY(const TextAssets assets, load_text_assets(checkpoint));
-  CADRE_TRY(const Model model, Model::load(checkpoint));
+  const bool adapter = !options.base_model.empty();
+  CADRE_TRY(const Model model, Model::load(adapter ? options.base_model : checkpoint,
+                                           {.lora = adapter ? checkpoint : std::filesystem::path()}));
   std::vector<std::vector<int32_t>> prompts;
   size_t longest = 0;
   for (const std::string& prompt : options.prompts) {

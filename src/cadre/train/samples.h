@@ -17,6 +17,7 @@ struct SampleOptions {
   bool raw = false;     ///< continue the prompt as it is, without the chat template
   int64_t tokens = 64;  ///< most tokens to answer with
   CpuOptions cpu;
+  std::filesystem::path base_model;  ///< where checkpoints are adapters: what they are for
 };
 
 struct Sample {

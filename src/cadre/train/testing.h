@@ -8,7 +8,7 @@
 
 namespace cadre::train::testing {
 
-/// Two layers, the first dense; MLA with compressed queries; `gate` is the router's score function.
+/// Two layers, the first dense; MLA with compressed queries; `score` is the router's score function.
 inline Json small_shape(const std::string& score = "sigmoid") {
   return Json::parse(R"({
     "model_type": "cadre", "vocab_size": 32, "hidden_size": 24, "intermediate_size": 40,

@@ -80,7 +80,8 @@ Status TrainableModel::lay_out(FunctionRef<void(Transformer&, WeightVisitor)> vi
     gradient += padded(count);
     tensors_.push_back(parameter);
     const bool selection_bias = slot.role == WeightRole::kRouter && slot.vector != nullptr;
-    if (!selection_bias) parameters_.push_back(std::move(parameter));
+    const bool learnt = !selection_bias && slot.role != WeightRole::kRoutingTable;
+    if (learnt) parameters_.push_back(std::move(parameter));
   });
   if (transformer_.config.tie_word_embeddings) transformer_.head = transformer_.embedding;
   return {};
@@ -134,17 +135,34 @@ Result<TrainableModel> TrainableModel::initialise(const Json& json, const std::s
       fill_normal(parameter, writes_residual(parameter) ? residual : kDeviation,
                   RandomStream(seed, ++purpose));
   }
+  // After the weights, so that a gate's kind changes no other weight's draws.
+  for (const Parameter& tensor : result.tensors_) {
+    if (tensor.role != WeightRole::kRoutingTable) continue;
+    const RandomStream random(seed, ++purpose);
+    const auto width = static_cast<size_t>(tensor.shape[1]);
+    for (int64_t token = 0; token < tensor.shape[0]; ++token)
+      fill_hash_row(random, token, config.moe->n_routed_experts,
+                    tensor.values().subspan(static_cast<size_t>(token) * width, width));
+  }
   return result;
+}
+
+Status TrainableModel::adapt(const LoraConfig& config, uint64_t seed) {
+  CADRE_TRY(adapters_, Adapters::create(config, tensors_, seed));
+  return {};
 }
 
 int64_t TrainableModel::parameter_count() const {
   int64_t count = 0;
-  for (const Parameter& parameter : parameters_) count += parameter.count();
+  for (const Parameter& parameter : parameters()) count += parameter.count();
   return count;
 }
 
 void TrainableModel::bind(Tape& tape) const {
-  for (const Parameter& parameter : parameters_) tape.bind(parameter.value.data, parameter.gradient);
+  // Of an adapted model only the adapted matrices have gradients, on the way to the adapters'.
+  const std::span<const Parameter> bound =
+      adapters_ ? adapters_->adapted() : std::span<const Parameter>(parameters_);
+  for (const Parameter& parameter : bound) tape.bind(parameter.value.data, parameter.gradient);
 }
 
 void TrainableModel::clear_gradients() const {

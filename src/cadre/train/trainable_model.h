@@ -10,21 +10,10 @@
 #include "cadre/base/json.h"
 #include "cadre/model/families/registry.h"
 #include "cadre/runtime/model.h"
+#include "cadre/train/adapters.h"
+#include "cadre/train/parameter.h"
 
 namespace cadre::train {
-
-/// One tensor that is learnt, seen as a matrix [rows, cols] (vectors: one row).
-struct Parameter {
-  std::string name;
-  Shape shape;
-  WeightRole role = WeightRole::kNorm;
-  Tensor value;
-  Tensor gradient;
-
-  int64_t count() const { return value.rows * value.width; }
-  std::span<float> values() const { return {value.data, static_cast<size_t>(count())}; }
-  std::span<float> gradients() const { return {gradient.data, static_cast<size_t>(count())}; }
-};
 
 /// Thread-compatible. Owns values and gradients; movable, views stay good.
 class TrainableModel {
@@ -37,13 +26,22 @@ class TrainableModel {
   /// the same seed. Errors: kInvalid, naming the field.
   static Result<TrainableModel> initialise(const Json& config, const std::string& origin, uint64_t seed);
 
+  /// Freezes all weights, and has low-rank adapters learnt instead, which begin as no change. Errors: as
+  /// Adapters::create.
+  Status adapt(const LoraConfig& config, uint64_t seed);
+  /// Null without adapters.
+  Adapters* adapters() { return adapters_ ? &*adapters_ : nullptr; }
+  const Adapters* adapters() const { return adapters_ ? &*adapters_ : nullptr; }
+
   const Transformer& transformer() const { return transformer_; }
   Transformer& transformer() { return transformer_; }
   const ModelConfig& config() const { return transformer_.config; }
-  /// In the order of the family's visitor.
-  std::span<const Parameter> parameters() const { return parameters_; }
-  /// The same with what is no parameter, the selection bias, which balancing moves: all that a checkpoint
-  /// has.
+  /// What is learnt: all weights in the order of the family's visitor, or the adapters.
+  std::span<const Parameter> parameters() const {
+    return adapters_ ? adapters_->parameters() : std::span<const Parameter>(parameters_);
+  }
+  /// All weights, with what is never learnt: the selection bias, which balancing moves, and the tables of
+  /// hash gates.
   std::span<const Parameter> tensors() const { return tensors_; }
   int64_t parameter_count() const;
 
@@ -60,6 +58,7 @@ class TrainableModel {
   AnonymousMemory gradients_;
   std::vector<Parameter> tensors_;
   std::vector<Parameter> parameters_;
+  std::optional<Adapters> adapters_;
 };
 
 }  // namespace cadre::train

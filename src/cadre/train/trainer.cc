@@ -29,7 +29,40 @@ Result<Json> architecture_of(const TrainConfig& config) {
 Result<TrainableModel> make_model(const TrainConfig& config, const Json& architecture) {
   if (config.start_from.empty()) return TrainableModel::initialise(architecture, "model", config.seed);
   CADRE_TRY(const Model source, Model::load(config.start_from));
-  return TrainableModel::copy(source);
+  CADRE_TRY(TrainableModel model, TrainableModel::copy(source));
+  if (config.lora) CADRE_CHECK_OK(model.adapt(*config.lora, config.seed));
+  return model;
+}
+
+/// The most rows of a pass with which the run stays within config.memory_gb. Errors: kTooLarge when one row
+/// does not.
+Status choose_micro_batch(const TrainableModel& model, TrainConfig& config) {
+  if (config.micro_sequences > 0) return {};
+  constexpr double kGb = 1e9;
+  int64_t floats = 3 * model.parameter_count();  // a gradient, and two values of the optimiser
+  for (const Parameter& tensor : model.tensors()) floats += tensor.count();
+  if (const Adapters* adapters = model.adapters()) {
+    floats += model.parameter_count();
+    for (const Parameter& tensor : adapters->adapted())
+      floats += 2 * tensor.count();  // W, and a gradient of W'
+  }
+  ModelConfig widest = model.config();
+  if (widest.moe && config.random_routing.highest_k > widest.moe->num_experts_per_tok)
+    widest.moe->num_experts_per_tok = config.random_routing.highest_k;
+  const auto bytes_with = [&](int64_t rows) {
+    return floats * static_cast<int64_t>(sizeof(float)) +
+           2 * pass_bytes(widest, rows * config.length, config.recompute);
+  };
+  for (int64_t rows = config.sequences; rows >= 1; --rows) {
+    if (config.sequences % rows != 0 || static_cast<double>(bytes_with(rows)) > config.memory_gb * kGb)
+      continue;
+    config.micro_sequences = rows;
+    return {};
+  }
+  return fail(
+      ErrorKind::kTooLarge,
+      "field 'batch.memory_gb': {} GB; a pass of one sequence, with weights and optimiser, takes {:.3f} GB",
+      config.memory_gb, static_cast<double>(bytes_with(1)) / kGb);
 }
 
 /// Listens for the first layer whose output is not finite.
@@ -66,6 +99,7 @@ Result<std::unique_ptr<Trainer>> Trainer::create(TrainConfig config, Backend& ba
                 config.out.string());
   CADRE_TRY(Json architecture, architecture_of(config));
   CADRE_TRY(TrainableModel model, make_model(config, architecture));
+  CADRE_CHECK_OK(choose_micro_batch(model, config));
   CADRE_TRY(Optimiser optimiser, Optimiser::create(model, config.optimiser));
   auto trainer = std::unique_ptr<Trainer>(
       new Trainer(std::move(config), backend, std::move(model), std::move(optimiser)));
@@ -83,6 +117,7 @@ Trainer::Trainer(TrainConfig config, Backend& backend, TrainableModel model, Opt
       optimiser_(std::move(optimiser)),
       balance_(model_.config(), config_.losses),
       random_routing_(model_.config(), config_.random_routing, config_.seed, config_.steps) {
+  if (config_.lora) config_.bias_rate = 0;  // nothing of the base moves
   const auto share = [&](double part) {
     return static_cast<int64_t>(std::llround(part * static_cast<double>(config_.steps)));
   };
@@ -131,7 +166,7 @@ Status Trainer::open_data() {
                                                 {.rows = config_.micro_sequences, .length = config_.length}));
   }
   CADRE_TRY(pass_, Pass::create(model_, *backend_, config_.micro_sequences * config_.length,
-                                random_routing_.largest_k()));
+                                random_routing_.largest_k(), config_.recompute));
   return {};
 }
 
@@ -145,6 +180,7 @@ Status Trainer::begin(bool resume) {
     if (state_.step > config_.steps)
       return invalid("{}: {} steps are done, the configuration asks for {}", found.back().path.string(),
                      state_.step, config_.steps);
+    if (Adapters* adapters = model_.adapters()) adapters->apply(*backend_->gradients());
   }
   CADRE_TRY(log_, GrowingFile::open(config_.out / "log.jsonl", static_cast<uint64_t>(state_.log_bytes)));
   return {};
@@ -152,6 +188,7 @@ Status Trainer::begin(bool resume) {
 
 RunIdentity Trainer::identity() const {
   return {.architecture = architecture_,
+          .base_model = config_.start_from.string(),
           .seed = config_.seed,
           .sequences = config_.sequences,
           .length = config_.length,
@@ -220,11 +257,13 @@ Result<StepReport> Trainer::step() {
   const double per_target = 1.0 / static_cast<double>(std::max<int64_t>(1, targets));
   const double loss = accumulate(micro_batches, per_target) * per_target;
 
+  if (Adapters* adapters = model_.adapters()) adapters->take_gradients(*backend_->gradients());
   const double norm = gradient_norm(model_, *backend_->gradients());
   CADRE_CHECK_OK(check_finite(loss, norm, micro_batches));
   const double clip = config_.clip > 0 && norm > config_.clip ? config_.clip / norm : 1;
   const double learning_rate = config_.learning_rate * schedule_.factor(state_.step);
   optimiser_.update(model_, *backend_->gradients(), learning_rate, clip);
+  if (Adapters* adapters = model_.adapters()) adapters->apply(*backend_->gradients());
   // Over the last tenth the biases come to rest.
   const Schedule bias_schedule{.steps = config_.steps, .decay = config_.steps / 10};
   balance_.update_bias(model_.transformer(), config_.bias_rate * bias_schedule.factor(state_.step));

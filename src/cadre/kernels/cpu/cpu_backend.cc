@@ -15,6 +15,7 @@ class CpuGradients final : public GradientBackend {
   void gemm(const Gemm& args) override { cpu::gemm(context_, args); }
   void add_heads(const AddHeads& args) override { cpu::add_heads(context_, args); }
   void rms_norm_grad(const RmsNormGrad& args) override { cpu::rms_norm_grad(context_, args); }
+  void relu_grad(const ReluGrad& args) override { cpu::relu_grad(context_, args); }
   void causal_attention(const CausalAttention& args) override { cpu::causal_attention(context_, args); }
   void causal_attention_grad(const CausalAttentionGrad& args) override {
     cpu::causal_attention_grad(context_, args);
@@ -44,6 +45,7 @@ class CpuBackend final : public Backend {
   void rms_norm(const RmsNorm& args) override { cpu::rms_norm(context_, args); }
   void rope(const Rope& args) override { cpu::rope(context_, args); }
   void swiglu(const Swiglu& args) override { cpu::swiglu(context_, args); }
+  void relu(const Relu& args) override { cpu::relu(context_, args); }
   void add(const Add& args) override { cpu::add(context_, args); }
   void copy(const Copy& args) override { cpu::copy(context_, args); }
   void kv_write(const KvWrite& args) override { cpu::kv_write(context_, args); }

@@ -60,6 +60,16 @@ void swiglu(CpuContext& ctx, const Swiglu& args) {
   });
 }
 
+void relu(CpuContext& ctx, const Relu& args) {
+  for_rows(ctx, args.x.rows, args.x.width, [&](int64_t begin, int64_t end, Worker&) {
+    for (int64_t t = begin; t < end; ++t) {
+      const float* x = args.x.row(t);
+      float* y = args.y.row(t);
+      for (int64_t i = 0; i < args.x.width; ++i) y[i] = x[i] < 0 ? 0.0f : args.squared ? x[i] * x[i] : x[i];
+    }
+  });
+}
+
 void add(CpuContext& ctx, const Add& args) {
   for_rows(ctx, args.x.rows, args.x.width, [&](int64_t begin, int64_t end, Worker&) {
     for (int64_t t = begin; t < end; ++t) ctx.table.add_row(args.x.row(t), args.y.row(t), args.x.width);

@@ -48,6 +48,18 @@ void rms_norm_grad(CpuContext& ctx, const RmsNormGrad& args) {
     ctx.table.add_row(partial + block * x.width, args.dgain, x.width);
 }
 
+void relu_grad(CpuContext& ctx, const ReluGrad& args) {
+  for_rows(ctx, args.x.rows, args.x.width, [&](int64_t begin, int64_t end, Worker&) {
+    for (int64_t t = begin; t < end; ++t) {
+      const float* x = args.x.row(t);
+      const float* dy = args.dy.row(t);
+      float* dx = args.dx.row(t);
+      for (int64_t i = 0; i < args.x.width; ++i)
+        if (x[i] > 0) dx[i] += args.squared ? 2 * x[i] * dy[i] : dy[i];
+    }
+  });
+}
+
 namespace {
 
 double cross_entropy_row(const CpuTable& table, float* logits, int64_t width, int32_t target, float scale) {

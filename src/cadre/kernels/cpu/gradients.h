@@ -10,6 +10,7 @@ namespace cadre::cpu {
 void gemm(CpuContext& ctx, const Gemm& args);
 void add_heads(CpuContext& ctx, const AddHeads& args);
 void rms_norm_grad(CpuContext& ctx, const RmsNormGrad& args);
+void relu_grad(CpuContext& ctx, const ReluGrad& args);
 void causal_attention(CpuContext& ctx, const CausalAttention& args);
 void causal_attention_grad(CpuContext& ctx, const CausalAttentionGrad& args);
 void expert_ffn_training(CpuContext& ctx, const ExpertFfnTraining& args);

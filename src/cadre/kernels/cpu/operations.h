@@ -13,6 +13,7 @@ void embed(CpuContext& ctx, const Embed& args);
 void rms_norm(CpuContext& ctx, const RmsNorm& args);
 void rope(CpuContext& ctx, const Rope& args);
 void swiglu(CpuContext& ctx, const Swiglu& args);
+void relu(CpuContext& ctx, const Relu& args);
 void add(CpuContext& ctx, const Add& args);
 void copy(CpuContext& ctx, const Copy& args);
 void kv_write(CpuContext& ctx, const KvWrite& args);

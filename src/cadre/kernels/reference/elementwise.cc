@@ -36,6 +36,16 @@ void swiglu(const Swiglu& args) {
   }
 }
 
+void relu(const Relu& args) {
+  for (int64_t t = 0; t < args.x.rows; ++t) {
+    for (int64_t i = 0; i < args.x.width; ++i) {
+      const float x = args.x.row(t)[i];
+      const float positive = x < 0 ? 0.0f : x;
+      args.y.row(t)[i] = args.squared ? positive * positive : positive;
+    }
+  }
+}
+
 void add(const Add& args) {
   for (int64_t t = 0; t < args.x.rows; ++t)
     for (int64_t i = 0; i < args.x.width; ++i) args.y.row(t)[i] += args.x.row(t)[i];

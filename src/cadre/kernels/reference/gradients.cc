@@ -59,6 +59,15 @@ void add_heads(const AddHeads& args) {
       for (int64_t i = 0; i < args.x.width; ++i) args.y.at(t, h)[i] += args.x.at(t, h)[i];
 }
 
+void relu_grad(const ReluGrad& args) {
+  for (int64_t t = 0; t < args.x.rows; ++t) {
+    for (int64_t i = 0; i < args.x.width; ++i) {
+      const float x = args.x.row(t)[i];
+      if (x > 0) args.dx.row(t)[i] += args.squared ? 2 * x * args.dy.row(t)[i] : args.dy.row(t)[i];
+    }
+  }
+}
+
 void rms_norm_grad(const RmsNormGrad& args) {
   const int64_t width = args.x.width;
   Row dgain(static_cast<size_t>(width), 0.0);

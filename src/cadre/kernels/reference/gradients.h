@@ -9,6 +9,7 @@ namespace cadre::reference {
 void gemm(const Gemm& args);
 void add_heads(const AddHeads& args);
 void rms_norm_grad(const RmsNormGrad& args);
+void relu_grad(const ReluGrad& args);
 void causal_attention(const CausalAttention& args);
 void causal_attention_grad(const CausalAttentionGrad& args);
 void expert_ffn_training(const ExpertFfnTraining& args);

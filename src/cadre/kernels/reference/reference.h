@@ -14,6 +14,7 @@ void embed(const Embed& args);
 void rms_norm(const RmsNorm& args);
 void rope(const Rope& args);
 void swiglu(const Swiglu& args);
+void relu(const Relu& args);
 void add(const Add& args);
 void copy(const Copy& args);
 void kv_write(const KvWrite& args);

@@ -9,6 +9,7 @@ class ReferenceGradients final : public GradientBackend {
   void gemm(const Gemm& args) override { reference::gemm(args); }
   void add_heads(const AddHeads& args) override { reference::add_heads(args); }
   void rms_norm_grad(const RmsNormGrad& args) override { reference::rms_norm_grad(args); }
+  void relu_grad(const ReluGrad& args) override { reference::relu_grad(args); }
   void causal_attention(const CausalAttention& args) override { reference::causal_attention(args); }
   void causal_attention_grad(const CausalAttentionGrad& args) override {
     reference::causal_attention_grad(args);
@@ -29,6 +30,7 @@ class ReferenceBackend final : public Backend {
   void rms_norm(const RmsNorm& args) override { reference::rms_norm(args); }
   void rope(const Rope& args) override { reference::rope(args); }
   void swiglu(const Swiglu& args) override { reference::swiglu(args); }
+  void relu(const Relu& args) override { reference::relu(args); }
   void add(const Add& args) override { reference::add(args); }
   void copy(const Copy& args) override { reference::copy(args); }
   void kv_write(const KvWrite& args) override { reference::kv_write(args); }

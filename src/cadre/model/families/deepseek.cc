@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "cadre/model/families/families.h"
+#include "cadre/model/families/gate_weights.h"
 #include "cadre/model/families/hf_config.h"
 #include "cadre/model/rope.h"
 
@@ -128,12 +129,10 @@ void visit_ffn(Weight& gate, Weight& up, Weight& down, int64_t d, int64_t f, con
   visit({.name = prefix + ".down_proj.weight", .shape = {d, f}, .role = role, .matrix = &down});
 }
 
-void visit_moe(Moe& moe, int64_t d, const std::string& prefix, WeightVisitor visit) {
+void visit_moe(Moe& moe, const ModelConfig& config, const std::string& prefix, WeightVisitor visit) {
   const MoeConfig& c = moe.c;
-  visit({.name = prefix + ".gate.weight",
-         .shape = {c.n_routed_experts, d},
-         .role = WeightRole::kRouter,
-         .matrix = &moe.router});
+  const int64_t d = config.hidden_size;
+  visit_gate(moe, config, prefix + ".gate", visit);
   if (c.selection_bias)
     visit({.name = prefix + ".gate.e_score_correction_bias",
            .shape = {c.n_routed_experts},
@@ -148,6 +147,9 @@ void visit_moe(Moe& moe, int64_t d, const std::string& prefix, WeightVisitor vis
     visit_ffn(moe.shared.gate_proj, moe.shared.up_proj, moe.shared.down_proj, d,
               c.n_shared_experts * c.moe_intermediate_size, prefix + ".shared_experts",
               WeightRole::kSharedExpert, visit);
+  if (c.fallback && c.fallback->hidden > 0)
+    visit_ffn(moe.fallback.gate_proj, moe.fallback.up_proj, moe.fallback.down_proj, d, c.fallback->hidden,
+              prefix + ".fallback", WeightRole::kFallbackExpert, visit);
 }
 
 }  // namespace
@@ -188,8 +190,9 @@ void visit_weights(Transformer& model, WeightVisitor visit) {
            .shape = {d},
            .role = WeightRole::kNorm,
            .vector = &block.ffn_norm});
+    if (block.gate_block) visit_gate_block(*block.gate_block, d, visit);
     if (auto* moe = std::get_if<Moe>(&block.ffn)) {
-      visit_moe(*moe, d, prefix + ".mlp", visit);
+      visit_moe(*moe, config, prefix + ".mlp", visit);
     } else {
       auto& ffn = std::get<SwigluFfn>(block.ffn);
       visit_ffn(ffn.gate_proj, ffn.up_proj, ffn.down_proj, d, config.intermediate_size, prefix + ".mlp",

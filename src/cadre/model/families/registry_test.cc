@@ -121,20 +121,73 @@ TEST(ReadModelConfig, UnknownFamiliesAreRefusedWithTheListOfKnownOnes) {
   EXPECT_FALSE(read_model_config(Json::array(), "c").has_value());
 }
 
-TEST(ReadModelConfig, OurOwnFamilyRefusesWhatDoesNotRunYet) {
+Json valid_cadre() {
   Json json = valid_v3();
   json["model_type"] = "cadre";
+  return json;
+}
+
+TEST(ReadModelConfig, OurOwnFamilyHasFourGates) {
+  Json json = valid_cadre();
   json["gate"] = {{"type", "linear"}, {"score", "sqrtsoftplus"}};
   EXPECT_EQ(read_model_config(json, "c")->moe->score_function, ScoreFunction::kSqrtSoftplus);
-  json["gate"]["type"] = "transformer";
-  EXPECT_NE(read_model_config(json, "c").error().message.find("gate.type"), std::string::npos);
-  json["gate"]["type"] = "linear";
-  json["fallback"] = {{"hidden", 64}};
-  EXPECT_NE(read_model_config(json, "c").error().message.find("'fallback'"), std::string::npos);
+  json["gate"] = {{"type", "mlp"}};
+  EXPECT_EQ(std::get<MlpGateConfig>(read_model_config(json, "c")->moe->gate).hidden, 64);
+  EXPECT_EQ(read_model_config(json, "c")->moe->score_function, ScoreFunction::kSigmoid);
+  json["gate"] = {{"type", "transformer"}, {"width", 32}, {"linear", false}};
+  const auto transformer = std::get<TransformerGateConfig>(read_model_config(json, "c")->moe->gate);
+  EXPECT_EQ(transformer.width, 32);
+  EXPECT_EQ(transformer.hidden, 128);
+  EXPECT_FALSE(transformer.linear);
+  json["gate"] = {{"type", "hash"}, {"layers", 2}};
+  EXPECT_EQ(std::get<HashGateConfig>(read_model_config(json, "c")->moe->gate).layers, 2);
+}
+
+TEST(ReadModelConfig, OurOwnFamilyHasAFallback) {
+  Json json = valid_cadre();
+  json["fallback"] = Json::object();
+  const auto plain = read_model_config(json, "c")->moe->fallback;
+  EXPECT_EQ(plain->hidden, 4 * 32 / 2);
+  EXPECT_TRUE(plain->threshold.empty());
+  json["fallback"] = {{"hidden", 0}, {"threshold", {0.5, 0, 0.25}}, {"calibrated_rate", 0.05}};
+  const auto calibrated = read_model_config(json, "c")->moe->fallback;
+  EXPECT_EQ(calibrated->hidden, 0);
+  EXPECT_EQ(calibrated->confidence_experts, 4);
+  EXPECT_EQ(calibrated->threshold, (std::vector<float>{0.5f, 0.0f, 0.25f}));
+  EXPECT_EQ(calibrated->temperature, (std::vector<float>{1, 1, 1}));
+}
+
+TEST(ReadModelConfig, MistakesInGateAndFallbackNameTheField) {
+  const std::pair<const char*, Json> cases[] = {
+      {"gate.type", {{"gate", {{"type", "tree"}}}}},
+      {"gate.hidden", {{"gate", {{"type", "mlp"}, {"hidden", 0}}}}},
+      {"gate.linear", {{"gate", {{"type", "transformer"}, {"linear", 1}}}}},
+      {"gate.layers", {{"gate", {{"type", "hash"}, {"layers", -1}}}}},
+      {"gate.score", {{"gate", {{"score", "softmax"}}}, {"scoring_func", "sigmoid"}}},
+      {"fallback.hidden", {{"fallback", {{"hidden", -1}}}}},
+      {"fallback.threshold", {{"fallback", {{"threshold", {0.5}}}}}},
+      {"fallback.threshold", {{"fallback", {{"threshold", {0.5, "x", 0.5}}}}}},
+      {"fallback.temperature", {{"fallback", {{"threshold", {1, 1, 1}}, {"temperature", {1, 0, 1}}}}}},
+      {"fallback", {{"fallback", Json::object()}, {"n_routed_experts", nullptr}}},
+  };
+  for (const auto& [field, changes] : cases) {
+    Json json = valid_cadre();
+    json.update(changes);
+    const auto config = read_model_config(json, "c");
+    ASSERT_FALSE(config.has_value()) << field;
+    EXPECT_NE(config.error().message.find(fmt::format("field '{}'", field)), std::string::npos)
+        << config.error().message;
+  }
 }
 
 TEST(VisitWeights, NamesAreUniqueAndEveryTargetIsDistinct) {
-  for (const Json& json : {valid_v3(), valid_llama()}) {
+  std::vector<Json> shapes = {valid_v3(), valid_llama()};
+  for (const char* gate : {"mlp", "transformer", "hash"}) {
+    shapes.push_back(valid_cadre());
+    shapes.back()["gate"] = {{"type", gate}};
+    shapes.back()["fallback"] = {{"hidden", 8}};
+  }
+  for (const Json& json : shapes) {
     const ModelConfig config = *read_model_config(json, "c");
     const Family* family = *find_family(config.model_type, "c");
     Transformer model = Transformer::layout(config);
