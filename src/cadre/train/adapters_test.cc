@@ -188,8 +188,8 @@ class LoraRun : public ::testing::Test {
   static std::vector<float> logits(const Model& model) {
     Engine engine =
         Engine::create(model, {.cpu = {.threads = 1}, .kv_type = DType::kF32, .max_logit_rows = 64}).value();
-    std::vector<int32_t> tokens;
-    for (int32_t i = 0; i < 30; ++i) tokens.push_back(7 * i % 290);
+    std::vector<int32_t> tokens(30);
+    for (size_t i = 0; i < tokens.size(); ++i) tokens[i] = static_cast<int32_t>(7 * i % 290);
     const StepItem item{.sequence = engine.open_sequence(), .tokens = tokens, .logits = LogitsFor::kAll};
     const Tensor rows = engine.step(std::span(&item, 1)).value();
     return {rows.data, rows.data + rows.rows * rows.width};
