@@ -15,14 +15,16 @@ class InstantScheduler final : public Scheduler {
  public:
   Result<RequestId> submit(Request request, std::shared_ptr<RequestListener> listener) override {
     CADRE_CHECK(!request.prompt.empty(), "an empty prompt");
-    for (const int32_t token : request.prompt) CADRE_CHECK(token >= 0 && token < kVocabulary, "token {}", token);
+    for (const int32_t token : request.prompt)
+      CADRE_CHECK(token >= 0 && token < kVocabulary, "token {}", token);
     CADRE_CHECK(validate(request.sampling, kVocabulary).has_value(), "sampling out of range");
     RequestStats stats{.prompt_tokens = static_cast<int64_t>(request.prompt.size())};
     if (request.kind == RequestKind::kEmbed) {
       const float vector[] = {0.5f, -0.5f, 1e-30f};
       listener->on_embedding(vector);
     } else {
-      for (const int32_t token : {'o', 'k', '{', 0xE2}) {
+      constexpr int32_t kAnswer[] = {'o', 'k', '{', 0xE2};
+      for (const int32_t token : kAnswer) {
         const TokenLogprob top[] = {{token, -1.0}};
         const ExpertChoice choice[] = {{0, 1, 0.5f}};
         ++stats.generated_tokens;
@@ -94,7 +96,8 @@ inline void answer_instantly(HttpRequest request) {
                       .eos_token = "</s>"};
   }();
   static const ServedModel model = [] {
-    ServedModel served{.names = {"m"}, .assets = &assets, .context_tokens = 64};
+    ServedModel served{.names = {"m"}, .context_tokens = 64};
+    served.set_assets(assets);
     served.config.vocab_size = InstantScheduler::kVocabulary;
     served.config.moe = MoeConfig{.n_routed_experts = 4, .num_experts_per_tok = 2};
     return served;

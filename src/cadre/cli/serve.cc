@@ -42,15 +42,12 @@ struct Flags {
   int64_t drain_time = 30;
 };
 
-/// A server's cache is for all sequences together, so its default is larger than one conversation's.
-constexpr int64_t kDefaultContext = 8192;
-
-Result<int64_t> context_tokens(const Flags& flags, const ModelConfig& config) {
-  const int64_t wanted = flags.engine.context;
-  if (wanted > config.max_position_embeddings)
-    return fail(ErrorKind::kUsage, "--ctx {}: the model's context is {} (max_position_embeddings)", wanted,
-                config.max_position_embeddings);
-  return wanted != 0 ? wanted : std::min(config.max_position_embeddings, kDefaultContext);
+/// The cache is shared: by default there is room for a few conversations of the model's own length, within
+/// what any machine holds.
+int64_t context_tokens(const Flags& flags, const ModelConfig& config) {
+  constexpr int64_t kConversations = 4, kLongest = 8192;
+  if (flags.engine.context != 0) return flags.engine.context;
+  return kConversations * std::min(config.max_position_embeddings, kLongest);
 }
 
 /// One key a line; blanks around it, empty lines and lines that begin with # do not count.
@@ -126,7 +123,8 @@ Status serve(const Flags& flags) {
   CADRE_TRY(EngineOptions engine_options, flags.engine.options());
   CADRE_TRY(const LoadOptions load_options, flags.engine.load_options());
 
-  // The port is taken first: loading a model for nothing would be a waste, and /health can say that it goes on.
+  // The port is taken first: loading a model for nothing would be a waste, and /health can say that it goes
+  // on.
   std::atomic<server::Service*> service{nullptr};
   CADRE_TRY(const std::unique_ptr<server::HttpServer> http,
             server::HttpServer::start(http_options(flags), [&service](const auto& exchange) {
@@ -135,12 +133,14 @@ Status serve(const Flags& flags) {
               else
                 exchange->respond(server::loading_response(exchange->request()));
             }));
-  std::fprintf(stderr, "listening on http://%s:%d\n", flags.host.c_str(), http->port());
+  const bool is_v6 = flags.host.find(':') != std::string::npos;
+  std::fprintf(stderr, is_v6 ? "listening on http://[%s]:%d\n" : "listening on http://%s:%d\n",
+               flags.host.c_str(), http->port());
 
   CADRE_TRY(const TextAssets assets, load_text_assets(path));
   CADRE_TRY(Model model, Model::load(path, load_options));
   CADRE_CHECK_OK(flags.engine.apply_experts(model));
-  CADRE_TRY(engine_options.context_tokens, context_tokens(flags, model.config()));
+  engine_options.context_tokens = context_tokens(flags, model.config());
   engine_options.max_logit_rows = flags.max_running;
   CADRE_TRY(Engine engine, Engine::create(model, engine_options));
   const SchedulerOptions scheduler_options{.max_running = flags.max_running,
@@ -149,15 +149,15 @@ Status serve(const Flags& flags) {
                                            .prefix_cache = !flags.no_prefix_cache,
                                            .kv_disk_folder = flags.kv_disk_folder,
                                            .kv_disk_bytes = flags.kv_disk_mb << 20};
-  server::ServedModel served{.names = flags.names,
-                             .assets = &assets,
-                             .config = model.config(),
-                             .context_tokens = engine_options.context_tokens,
-                             .created = std::chrono::duration_cast<seconds>(
-                                            std::chrono::system_clock::now().time_since_epoch())
-                                            .count(),
-                             .version = CADRE_VERSION,
-                             .backend = engine.backend().description()};
+  server::ServedModel served{
+      .names = flags.names,
+      .config = model.config(),
+      .context_tokens = engine.max_sequence_tokens(),
+      .created =
+          std::chrono::duration_cast<seconds>(std::chrono::system_clock::now().time_since_epoch()).count(),
+      .version = CADRE_VERSION,
+      .backend = engine.backend().description()};
+  served.set_assets(assets);
   if (served.names.empty()) served.names.push_back(default_name(path));
   CADRE_TRY(const std::unique_ptr<Scheduler> scheduler,
             Scheduler::create(engine, samplable_tokens(assets.tokenizer, model.config().vocab_size),
@@ -184,17 +184,20 @@ Action set_up_serve(CLI::App& app) {
   add_flag(app, "--api-key-file", flags->api_key_file, "the same from a file, one key a line");
   add_flag(app, "--cors-origin", flags->cors_origins,
            "let pages of this origin ask (https://example.org, or *; may be given several times)");
-  add_flag(app, "--log-format", flags->log_format, "a line for each request on standard error: text, json or none")
+  add_flag(app, "--log-format", flags->log_format,
+           "a line for each request on standard error: text, json or none")
       ->capture_default_str();
-  add_flag(app, "--max-running,--max-num-seqs,--parallel", flags->max_running, "answers written at the same time")
+  add_flag(app, "--max-running,--max-num-seqs,--parallel", flags->max_running,
+           "answers written at the same time")
       ->check(CLI::Range(int64_t{1}, int64_t{4096}))
       ->capture_default_str();
   add_flag(app, "--max-queued", flags->max_queued, "requests that may wait; more are refused")
       ->check(CLI::Range(int64_t{0}, int64_t{1} << 20))
       ->capture_default_str();
-  add_flag(app, "--prefill-rows", flags->prefill_rows,
-           "most prompt tokens in a step while answers are being written: more is faster for prompts, less is "
-           "smoother for answers")
+  add_flag(
+      app, "--prefill-rows", flags->prefill_rows,
+      "most prompt tokens in a step while answers are being written: more is faster for prompts, less is "
+      "smoother for answers")
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 16))
       ->capture_default_str();
   add_switch(app, "--no-prefix-cache", flags->no_prefix_cache, "compute every prompt from its first token");
@@ -214,7 +217,11 @@ Action set_up_serve(CLI::App& app) {
   add_flag(app, "--drain-time", flags->drain_time, "seconds that answers have to end when the server stops")
       ->check(CLI::Range(int64_t{0}, int64_t{86400}))
       ->capture_default_str();
-  flags->engine.add_to(app, /*with_context=*/true);
+  add_flag(app, "-c,--ctx,--ctx-size", flags->engine.context,
+           "tokens that the KV cache holds, of all requests together; 0: four times the model's context, at "
+           "most 32768")
+      ->check(CLI::Range(int64_t{0}, int64_t{1} << 30));
+  flags->engine.add_to(app, /*with_context=*/false);
   return [flags] { return serve(*flags); };
 }
 

@@ -33,6 +33,7 @@ struct Job {
   // While it runs:
   std::optional<SequenceId> sequence;
   int64_t admission = 0;              ///< the how manieth admission that was
+  bool loading = false;               ///< the disk may have more of its prefix; nothing is computed till then
   std::vector<double> embedding_sum;  ///< of the final hidden states so far   [d]
 };
 

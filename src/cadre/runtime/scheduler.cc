@@ -193,7 +193,7 @@ void ThreadedScheduler::publish() {
 
 }  // namespace
 
-Result<std::unique_ptr<Scheduler>> Scheduler::create(Engine& engine, std::vector<bool> samplable,
+Result<std::unique_ptr<Scheduler>> Scheduler::create(Engine& engine, const std::vector<bool>& samplable,
                                                      const SchedulerOptions& options) {
   const EngineOptions& limits = engine.options();
   if (options.max_running < 1 || options.max_running > limits.max_logit_rows)

@@ -118,7 +118,7 @@ class Scheduler {
  public:
   /// `engine` must outlive the scheduler, which alone uses it. `samplable[t]` false: token t stands for no
   /// text and is never sampled.
-  static Result<std::unique_ptr<Scheduler>> create(Engine& engine, std::vector<bool> samplable,
+  static Result<std::unique_ptr<Scheduler>> create(Engine& engine, const std::vector<bool>& samplable,
                                                    const SchedulerOptions& options);
   virtual ~Scheduler() = default;
 

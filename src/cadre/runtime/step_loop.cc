@@ -8,7 +8,9 @@
 namespace cadre {
 namespace {
 
-constexpr int kSavedPerStep = 4;  ///< pages copied out: megabytes, so a millisecond or two
+// Pages are some megabytes at most: so many take the time of a short step.
+constexpr int kSavedPerStep = 4;   ///< copied out
+constexpr int kLoadedPerStep = 8;  ///< read for each request
 
 }  // namespace
 
@@ -110,14 +112,14 @@ bool StepLoop::try_admit(Job& job) {
 
   job.sequence = engine_.open_sequence();
   job.admission = ++admissions_;
-  take_prefix(job);
-  load_prefix(job);
+  job.loading = snapshots_ != nullptr && uses_prefixes(job);
   if (!job.started) {
     job.started = true;
     job.stats.queue_seconds = job.age(Job::Clock::now());
-    ledger_.charge(job.request.client, job.stats.prompt_tokens - job.stats.cached_tokens);
+    ledger_.charge(job.request.client, job.stats.prompt_tokens);
     counters_.prompt_tokens += job.stats.prompt_tokens;
   }
+  take_prefix(job);
   if (!job.generates())
     job.embedding_sum.assign(static_cast<size_t>(engine_.model().config().hidden_size), 0);
   running_.push_back(waiting_.take(&job));
@@ -143,12 +145,14 @@ void StepLoop::preempt(Job& job) {
 }
 
 void StepLoop::plan_rows() {
+  for (const std::unique_ptr<Job>& job : running_)
+    if (job->loading) load_prefix(*job);
   while (true) {
     demands_.clear();
     for (const std::unique_ptr<Job>& job : running_) {
       take_prefix(*job);
-      demands_.push_back({.tokens = static_cast<int64_t>(job->tokens.size()) - engine_.length(*job->sequence),
-                          .cost = engine_.row_cost(job->request.experts)});
+      const int64_t left = static_cast<int64_t>(job->tokens.size()) - engine_.length(*job->sequence);
+      demands_.push_back({.tokens = job->loading ? 0 : left, .cost = engine_.row_cost(job->request.experts)});
     }
     share_rows(demands_,
                {.step_rows = engine_.options().max_step_rows,
@@ -191,6 +195,7 @@ void StepLoop::run_step() {
     item_jobs_.push_back(&job);
     counters_.step_rows += granted_[i];
   }
+  if (items_.empty()) return;  // all are being loaded
   ++counters_.steps;
   note_routing();
   const Result<Tensor> logits = engine_.step(items_);
@@ -253,9 +258,14 @@ void StepLoop::take_embedding(Job& job, const Tensor& hidden) {
   finish(job, FinishReason::kStopToken);
 }
 
+bool StepLoop::uses_prefixes(const Job& job) const {
+  // An embedding needs the hidden states of all tokens, so they are computed.
+  return prefixes_ && job.request.use_prefix_cache && job.generates();
+}
+
 std::span<const int32_t> StepLoop::find_prefix(const Job& job) {
-  // An embedding needs the hidden states of all tokens, an answer the logits of the last.
-  if (!prefixes_ || !job.request.use_prefix_cache || !job.generates()) return {};
+  if (!uses_prefixes(job)) return {};
+  // An answer begins with the logits of the last token, so that is computed.
   return prefixes_->find(job.request.experts, std::span(job.tokens).first(job.tokens.size() - 1));
 }
 
@@ -271,30 +281,35 @@ void StepLoop::take_prefix(Job& job) {
 }
 
 void StepLoop::load_prefix(Job& job) {
-  if (!snapshots_ || !job.request.use_prefix_cache || !job.generates()) return;
-  KvCache& cache = engine_.kv_cache();
-  std::vector<std::byte> bytes;
-  while (true) {
-    const int64_t end = engine_.length(*job.sequence) + kPageTokens;
-    if (end >= static_cast<int64_t>(job.tokens.size())) return;
-    const PageName name{.experts = job.request.experts,
-                        .tokens = std::span(job.tokens).first(static_cast<size_t>(end))};
-    bytes.resize(static_cast<size_t>(cache.page_bytes()));
-    if (!snapshots_->contains(name) || !snapshots_->load(name, bytes)) return;
-    make_room(1);
-    const int32_t page = cache.take_page();
-    if (page < 0) return;
-    cache.write_page(page, bytes);
-    engine_.append_pages(*job.sequence, std::span(&page, 1));
-    cache.give_page(page);
-    keep_prefix(job);
-    prefixes_->forget_new(name.experts, name.tokens);
-    count_cached(job, kPageTokens);
+  for (int i = 0; i < kLoadedPerStep; ++i) {
+    job.loading = load_page(job);
+    if (!job.loading) return;
   }
 }
 
+bool StepLoop::load_page(Job& job) {
+  KvCache& cache = engine_.kv_cache();
+  const int64_t end = engine_.length(*job.sequence) + kPageTokens;
+  if (end >= static_cast<int64_t>(job.tokens.size())) return false;
+  const PageName name{.experts = job.request.experts,
+                      .tokens = std::span(job.tokens).first(static_cast<size_t>(end))};
+  page_bytes_.resize(static_cast<size_t>(cache.page_bytes()));
+  if (!snapshots_->load(name, page_bytes_)) return false;
+  make_room(1);
+  const int32_t page = cache.take_page();
+  if (page < 0) return false;
+  cache.write_page(page, page_bytes_);
+  engine_.append_pages(*job.sequence, std::span(&page, 1));
+  cache.give_page(page);
+  keep_prefix(job);
+  prefixes_->forget_new(name.experts, name.tokens);
+  count_cached(job, kPageTokens);
+  return true;
+}
+
 void StepLoop::count_cached(Job& job, int64_t tokens) {
-  if (job.stats.preemptions > 0) return;
+  if (job.stats.preemptions > 0) return;  // it was not charged for them again either
+  ledger_.charge(job.request.client, -tokens);
   job.stats.cached_tokens += tokens;
   counters_.cached_tokens += tokens;
 }

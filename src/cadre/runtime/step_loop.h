@@ -70,12 +70,14 @@ class StepLoop {
   void take_token(Job& job, std::span<float> logits, std::span<const ExpertChoice> routing);
   void take_embedding(Job& job, const Tensor& hidden);
 
+  bool uses_prefixes(const Job& job) const;
   /// Pages that the prefix cache has for the beginning of the job's tokens.
   std::span<const int32_t> find_prefix(const Job& job);
   /// Lengthens the job's sequence by what the prefix cache has of its next tokens.
   void take_prefix(Job& job);
-  /// Lengthens the job's sequence by what the disk has of its next tokens.
+  /// Lengthens the job's sequence by a few pages that the disk has of its next tokens.
   void load_prefix(Job& job);
+  bool load_page(Job& job);
   void count_cached(Job& job, int64_t tokens);
   /// Has the oldest page that is not on disk written. -> whether there was one
   bool save_one();
@@ -109,6 +111,7 @@ class StepLoop {
   std::vector<StepItem> items_;
   std::vector<Job*> item_jobs_;
   std::vector<int32_t> routed_rows_;
+  std::vector<std::byte> page_bytes_;
 };
 
 }  // namespace cadre

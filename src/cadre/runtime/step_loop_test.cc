@@ -140,6 +140,7 @@ TEST_F(StepLoopTest, ADeadlineEndsWhatRunsAndWhatWaits) {
     EXPECT_NE(late->error->message.find("deadline"), std::string::npos);
   }
   EXPECT_GT(running->tokens.size(), 0u);
+  EXPECT_EQ(waiting->stats.queue_seconds, 0) << "it never ran";
   EXPECT_FALSE(later->error.has_value());
   EXPECT_EQ(loop_->stats().failed, 2);
 }

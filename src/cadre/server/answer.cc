@@ -1,5 +1,7 @@
 #include "cadre/server/answer.h"
 
+#include <cmath>
+
 #include "cadre/text/utf8.h"
 
 namespace cadre::server {
@@ -30,10 +32,9 @@ Json routing_json(const std::vector<AnswerToken>& tokens) {
     Json layers = Json::array();
     for (const ExpertChoice& choice : token.routing) {
       if (layers.empty() || layers.back()["layer"] != choice.layer)
-        layers.push_back(
-            {{"layer", choice.layer}, {"experts", Json::array()}, {"weights", Json::array()}});
+        layers.push_back({{"layer", choice.layer}, {"experts", Json::array()}, {"weights", Json::array()}});
       layers.back()["experts"].push_back(choice.expert);
-      layers.back()["weights"].push_back(choice.weight);
+      layers.back()["weights"].push_back(std::round(choice.weight * 1e5) / 1e5);
     }
     list.push_back({{"id", token.token.id},
                     {"token", replace_invalid_utf8(token.token.bytes)},

@@ -39,9 +39,7 @@ struct AnswerPiece {
   std::vector<ToolCall> tool_calls;
   std::vector<AnswerToken> tokens;  ///< those that the text came from; empty unless asked for
 
-  bool empty() const {
-    return reasoning.empty() && content.empty() && tool_calls.empty() && tokens.empty();
-  }
+  bool empty() const { return reasoning.empty() && content.empty() && tool_calls.empty() && tokens.empty(); }
 };
 
 /// All of an answer so far; complete once `reason` is set.

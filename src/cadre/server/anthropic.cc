@@ -8,8 +8,7 @@ namespace {
 /// A list of blocks, or a string, which counts as one block of text.
 Result<Json> blocks_of(const JsonFields& fields, std::string_view key) {
   const Json* value = fields.find(key);
-  if (value != nullptr && value->is_string())
-    return Json::array({Json{{"type", "text"}, {"text", *value}}});
+  if (value != nullptr && value->is_string()) return Json::array({Json{{"type", "text"}, {"text", *value}}});
   if (value != nullptr && value->is_array()) return *value;
   return fields.error(key, "expected a string or a list of blocks, found " +
                                (value == nullptr ? std::string("nothing") : describe_json(*value)));
@@ -128,6 +127,41 @@ Result<Json> chat_tools(const Json& tools) {
   return list;
 }
 
+/// {type: auto | any | tool | none, name, disable_parallel_tool_use} in OpenAI's form.
+Status copy_tool_choice(const JsonFields& fields, Json& chat) {
+  CADRE_TRY(const std::optional<JsonFields> choice, fields.object("tool_choice"));
+  if (!choice) return {};
+  CADRE_TRY(const std::string type, choice->string("type"));
+  CADRE_TRY(const bool one, choice->boolean_or("disable_parallel_tool_use", false));
+  chat["parallel_tool_calls"] = !one;
+  if (type == "auto" || type == "none") {
+    chat["tool_choice"] = type;
+  } else if (type == "any") {
+    chat["tool_choice"] = "required";
+  } else if (type == "tool") {
+    CADRE_TRY(const std::string name, choice->string("name"));
+    chat["tool_choice"] = {{"type", "function"}, {"function", {{"name", name}}}};
+  } else {
+    return choice->error("type", "expected auto, any, tool or none, found " + describe_json(Json(type)));
+  }
+  return {};
+}
+
+/// output_config.format: {type: "json_schema", schema}.
+Status copy_format(const JsonFields& fields, Json& chat) {
+  CADRE_TRY(const std::optional<JsonFields> output, fields.object("output_config"));
+  if (!output) return {};
+  CADRE_TRY(const std::optional<JsonFields> format, output->object("format"));
+  if (!format) return {};
+  CADRE_TRY(const std::string type, format->string("type"));
+  if (type != "json_schema")
+    return format->error("type", "expected json_schema, found " + describe_json(Json(type)));
+  const Json* schema = format->find("schema");
+  if (schema == nullptr) return format->error("schema", "expected a schema, found nothing");
+  chat["response_format"] = {{"type", "json_schema"}, {"json_schema", {{"schema", *schema}}}};
+  return {};
+}
+
 }  // namespace
 
 Result<Json> anthropic_chat(const JsonFields& fields) {
@@ -149,11 +183,14 @@ Result<Json> anthropic_chat(const JsonFields& fields) {
   if (const Json* tools = fields.find("tools")) {
     CADRE_TRY(chat["tools"], chat_tools(*tools));
   }
+  CADRE_CHECK_OK(copy_tool_choice(fields, chat));
+  CADRE_CHECK_OK(copy_format(fields, chat));
   CADRE_TRY(const std::optional<JsonFields> thinking, fields.object("thinking"));
   if (thinking) {
     CADRE_TRY(const std::string type, thinking->string("type"));
     if (type != "enabled" && type != "disabled" && type != "adaptive")
-      return thinking->error("type", "expected enabled, disabled or adaptive, found " + describe_json(Json(type)));
+      return thinking->error("type",
+                             "expected enabled, disabled or adaptive, found " + describe_json(Json(type)));
     chat["thinking"] = type != "disabled";
   }
   return chat;

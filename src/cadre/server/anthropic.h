@@ -5,8 +5,8 @@
 
 namespace cadre::server {
 
-/// {messages, tools, thinking, ...} as parse_chat_request reads it. Blocks of type text, thinking, tool_use and
-/// tool_result are understood. Errors: wrong types and other blocks, naming the field.
+/// {messages, tools, thinking, ...} as parse_chat_request reads it. Blocks of type text, thinking, tool_use
+/// and tool_result are understood. Errors: wrong types and other blocks, naming the field.
 Result<Json> anthropic_chat(const JsonFields& fields);
 
 }  // namespace cadre::server

@@ -1,5 +1,6 @@
 // POST /v1/messages and /v1/messages/count_tokens: the Anthropic API.
 #include "cadre/server/anthropic.h"
+#include "cadre/server/chat_task.h"
 #include "cadre/server/endpoints.h"
 #include "cadre/server/request_fields.h"
 
@@ -36,8 +37,9 @@ class MessageWriter final : public AnswerWriter {
     for (const ToolCall& call : piece.tool_calls) {
       if (!call.id.empty()) {
         text += leave();
-        text += enter(Block::kToolUse,
-                      {{"type", "tool_use"}, {"id", call.id}, {"name", call.name}, {"input", Json::object()}});
+        text +=
+            enter(Block::kToolUse,
+                  {{"type", "tool_use"}, {"id", call.id}, {"name", call.name}, {"input", Json::object()}});
       }
       if (!call.arguments.empty())
         text += delta({{"type", "input_json_delta"}, {"partial_json", call.arguments}});
@@ -50,10 +52,10 @@ class MessageWriter final : public AnswerWriter {
     const Usage usage{.prompt_tokens = answer.stats.prompt_tokens,
                       .cached_tokens = answer.stats.cached_tokens,
                       .generated_tokens = answer.stats.generated_tokens};
-    return text + event("message_delta", {{"delta",
-                                           {{"stop_reason", stop_reason(answer)},
-                                            {"stop_sequence", stop_sequence(answer)}}},
-                                          {"usage", usage_json(usage)}});
+    return text +
+           event("message_delta",
+                 {{"delta", {{"stop_reason", stop_reason(answer)}, {"stop_sequence", stop_sequence(answer)}}},
+                  {"usage", usage_json(usage)}});
   }
   std::string end(const std::vector<Answer>&, const Usage&) override {
     return event("message_stop", Json::object());
@@ -91,9 +93,7 @@ class MessageWriter final : public AnswerWriter {
     data.update(fields);
     return sse_event(data, type);
   }
-  Json head() const {
-    return {{"id", id_}, {"type", "message"}, {"role", "assistant"}, {"model", model_}};
-  }
+  Json head() const { return {{"id", id_}, {"type", "message"}, {"role", "assistant"}, {"model", model_}}; }
   static Json usage_json(const Usage& usage) {
     // Anthropic counts what came from a cache apart from the rest of the input.
     return {{"input_tokens", usage.prompt_tokens - usage.cached_tokens},
@@ -152,9 +152,8 @@ Status post_messages(Service& service, const std::shared_ptr<HttpExchange>& exch
   CADRE_TRY(task.settings.max_tokens, fields.integer("max_tokens", 1, int64_t{1} << 30));
   CADRE_TRY(task.settings.stop_strings, read_stop_strings(fields, "stop_sequences"));
   CADRE_TRY(const Json chat, anthropic_chat(fields));
-  CADRE_TRY(std::vector<int32_t> prompt, chat_prompt(chat, service.model()));
-  const auto prompt_tokens = static_cast<int64_t>(prompt.size());
-  task.prompts.push_back(std::move(prompt));
+  CADRE_CHECK_OK(plan_chat(chat, service.model(), task));
+  const auto prompt_tokens = static_cast<int64_t>(task.prompts.front().size());
   task.writer =
       std::make_unique<MessageWriter>(service.ids().next("msg_"), service.model().name(), prompt_tokens);
   return start_generation(service, exchange, std::move(task));

@@ -11,8 +11,8 @@ constexpr const char* kAnswer = "Hello there, world.";
 class Anthropic : public ServiceTest {
  protected:
   static Json message(const std::string& more = {}) {
-    return json(R"({"model": "standin", "max_tokens": 100, "messages": [{"role": "user", "content": "Hi"}])" + more +
-                "}");
+    return json(R"({"model": "standin", "max_tokens": 100, "messages": [{"role": "user", "content": "Hi"}])" +
+                more + "}");
   }
 };
 
@@ -44,9 +44,8 @@ TEST_F(Anthropic, StreamsItsEventsInOrder) {
     if (type == "content_block_delta") text += event["delta"]["text"].get<std::string>();
     if (types.empty() || types.back() != type) types.push_back(type);
   }
-  EXPECT_EQ(types,
-            (std::vector<std::string>{"message_start", "content_block_start", "content_block_delta",
-                                      "content_block_stop", "message_delta", "message_stop"}));
+  EXPECT_EQ(types, (std::vector<std::string>{"message_start", "content_block_start", "content_block_delta",
+                                             "content_block_stop", "message_delta", "message_stop"}));
   EXPECT_EQ(text, kAnswer);
   EXPECT_EQ(events[events.size() - 2]["delta"]["stop_reason"], "end_turn");
   EXPECT_EQ(events[events.size() - 2]["usage"]["output_tokens"], scheduler.answer.size());
@@ -73,7 +72,8 @@ TEST_F(Anthropic, ErrorsInTheMiddleAreEvents) {
 }
 
 TEST_F(Anthropic, CountsTokensOfTheRenderedPrompt) {
-  const Json answer = post_json("/v1/messages/count_tokens", json(R"({"messages": [{"role": "user", "content": "Hi"}]})"));
+  const Json answer =
+      post_json("/v1/messages/count_tokens", json(R"({"messages": [{"role": "user", "content": "Hi"}]})"));
   EXPECT_EQ(answer["input_tokens"], tokens_of("<｜begin▁of▁sentence｜><｜User｜>Hi<｜Assistant｜>").size());
 }
 
@@ -96,7 +96,8 @@ TEST(AnthropicChat, TurnsBlocksIntoMessages) {
 }
 
 TEST(AnthropicChat, TurnsToolsAndThinkingIntoTheirOtherForm) {
-  const Json chat = chat_of(R"({"messages": [{"role": "user", "content": "A"}], "thinking": {"type": "enabled",
+  const Json chat =
+      chat_of(R"({"messages": [{"role": "user", "content": "A"}], "thinking": {"type": "enabled",
       "budget_tokens": 1000}, "tools": [{"name": "f", "description": "d", "input_schema": {"type": "object"}}]})");
   EXPECT_EQ(chat["thinking"], true);
   EXPECT_EQ(chat["tools"], json(R"([{"type": "function", "function":
@@ -104,7 +105,8 @@ TEST(AnthropicChat, TurnsToolsAndThinkingIntoTheirOtherForm) {
 }
 
 TEST(AnthropicChat, ALastMessageOfTheAssistantIsABeginning) {
-  const Json chat = chat_of(R"({"messages": [{"role": "user", "content": "A"}, {"role": "assistant", "content": "B"}]})");
+  const Json chat =
+      chat_of(R"({"messages": [{"role": "user", "content": "A"}, {"role": "assistant", "content": "B"}]})");
   EXPECT_EQ(chat["messages"][1]["prefix"], true);
 }
 

@@ -98,8 +98,8 @@ std::string field_of(const Error& error) {
   text = text.substr(2);
   const std::string_view path = text.substr(0, text.find(": "));
   const auto is_path = [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '.' ||
-           c == '[' || c == ']';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+           c == '.' || c == '[' || c == ']';
   };
   return path.size() < text.size() && std::all_of(path.begin(), path.end(), is_path) ? std::string(path)
                                                                                      : std::string();

@@ -1,6 +1,6 @@
 #pragma once
-/// The handlers of all endpoints; service.cc has the table that says which path is whose. Errors become answers
-/// of the endpoint's style there.
+/// The handlers of all endpoints; service.cc has the table that says which path is whose. Errors become
+/// answers of the endpoint's style there.
 
 #include "cadre/server/service.h"
 

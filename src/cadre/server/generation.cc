@@ -5,6 +5,7 @@
 #include <mutex>
 
 #include "cadre/runtime/generator.h"
+#include "cadre/text/answer_parser.h"
 #include "cadre/text/stream_decoder.h"
 
 namespace cadre::server {
@@ -19,12 +20,16 @@ double seconds_between(Clock::time_point from, Clock::time_point to) {
 /// One answer's way from tokens to pieces of text.
 class AnswerStream {
  public:
-  AnswerStream(const Tokenizer& tokenizer, const GenerationSettings& settings)
+  AnswerStream(const Tokenizer& tokenizer, const GenerationSettings& settings,
+               const std::optional<AnswerReading>& reading, IdSource& ids)
       : tokenizer_(tokenizer),
+        ids_(ids),
         stop_strings_(settings.stop_strings),
         decoder_(tokenizer, {.skip_special = true}),
         stops_(settings.stop_strings),
-        keep_tokens_(settings.top_logprobs >= 0 || settings.routing) {}
+        keep_tokens_(settings.top_logprobs >= 0 || settings.routing) {
+    if (reading) parser_.emplace(reading->format, reading->in_reasoning);
+  }
 
   AnswerPiece push(const TokenEvent& event) {
     if (keep_tokens_) waiting_.push_back({decoded_.size(), describe(event)});
@@ -34,9 +39,8 @@ class AnswerStream {
   /// What was held back.
   AnswerPiece finish() {
     AnswerPiece piece = take(decoder_.finish());
-    const std::string rest = stops_.finish();
-    shown_ += rest.size();
-    piece.content += rest;
+    read(stops_.finish(), piece);
+    if (parser_) add(parser_->finish(), piece);
     release_tokens(piece, /*all=*/!stops_.found());
     return piece;
   }
@@ -59,15 +63,32 @@ class AnswerStream {
   AnswerPiece take(std::string_view text) {
     decoded_ += text;
     AnswerPiece piece;
-    piece.content = stops_.push(text);
-    shown_ += piece.content.size();
+    read(stops_.push(text), piece);
     release_tokens(piece, /*all=*/false);
     return piece;
   }
 
+  /// Text that no stop string holds back, to what it is in the answer.
+  void read(const std::string& text, AnswerPiece& piece) {
+    passed_ += text.size();
+    if (parser_)
+      add(parser_->push(text), piece);
+    else
+      piece.content += text;
+  }
+  void add(const AnswerDelta& delta, AnswerPiece& piece) {
+    piece.reasoning += delta.reasoning;
+    piece.content += delta.content;
+    for (const ToolCallDelta& call : delta.tool_calls)
+      piece.tool_calls.push_back({.index = static_cast<int>(call.index),
+                                  .id = call.name.empty() ? std::string() : ids_.next("call_"),
+                                  .name = call.name,
+                                  .arguments = call.arguments});
+  }
+
   /// A token goes out with the first of its text; one whose text is cut off by a stop string does not.
   void release_tokens(AnswerPiece& piece, bool all) {
-    while (!waiting_.empty() && (all || waiting_.front().begin < shown_)) {
+    while (!waiting_.empty() && (all || waiting_.front().begin < passed_)) {
       piece.tokens.push_back(std::move(waiting_.front().token));
       waiting_.pop_front();
     }
@@ -85,12 +106,14 @@ class AnswerStream {
   }
 
   const Tokenizer& tokenizer_;
+  IdSource& ids_;
   const std::vector<std::string>& stop_strings_;
   StreamDecoder decoder_;
   StopStrings stops_;
+  std::optional<AnswerParser> parser_;
   bool keep_tokens_;
   std::string decoded_;
-  size_t shown_ = 0;
+  size_t passed_ = 0;  ///< of it, bytes that stop strings let through
   std::deque<WaitingToken> waiting_;
 };
 
@@ -103,7 +126,7 @@ class Generation : public std::enable_shared_from_this<Generation> {
     answers_.resize(count);
     running_ = count;
     for (size_t i = 0; i < count; ++i) {
-      streams_.emplace_back(service.model().assets->tokenizer, task_.settings);
+      streams_.emplace_back(service.model().assets->tokenizer, task_.settings, task_.reading, service.ids());
       last_token_.push_back(start_);
     }
   }
@@ -116,12 +139,16 @@ class Generation : public std::enable_shared_from_this<Generation> {
 
  private:
   class Listener;
-  Request request_for(size_t choice) const;
+  Request request_for(size_t choice);
   void emit(size_t choice, const AnswerPiece& piece);
   void complete();
   Usage usage() const;
   RequestRecord make_record(int status) const;
   void cancel();
+  bool is_cancelled() {
+    const std::lock_guard lock(mutex_);
+    return cancelled_;
+  }
 
   bool streaming() const { return task_.settings.stream; }
 
@@ -155,7 +182,7 @@ class Generation::Listener final : public RequestListener {
   size_t choice_;
 };
 
-Request Generation::request_for(size_t choice) const {
+Request Generation::request_for(size_t choice) {
   const GenerationSettings& settings = task_.settings;
   const auto choices = static_cast<size_t>(settings.choices);
   Request request;
@@ -164,6 +191,7 @@ Request Generation::request_for(size_t choice) const {
   request.sampling = settings.sampling;
   request.sampling.seed += choice % choices;
   request.stop_tokens = service_.model().assets->stop_tokens;
+  if (!task_.constraints.empty()) request.constraint = std::move(task_.constraints[choice]);
   request.top_logprobs = settings.top_logprobs;
   request.experts = settings.experts;
   request.routing = settings.routing;
@@ -179,8 +207,8 @@ Status Generation::start() {
   // Written before the answer is known to begin: an error drops it again.
   if (streaming()) exchange_->write(task_.writer->start());
   for (size_t choice = 0; choice < answers_.size(); ++choice) {
-    const auto id =
-        service_.scheduler().submit(request_for(choice), std::make_shared<Listener>(shared_from_this(), choice));
+    const auto id = service_.scheduler().submit(request_for(choice),
+                                                std::make_shared<Listener>(shared_from_this(), choice));
     if (!id) {
       {
         const std::lock_guard lock(mutex_);
@@ -193,9 +221,9 @@ Status Generation::start() {
     ids_.push_back(*id);
   }
   if (streaming())
-    exchange_->start_stream(
-        {.headers = {{"Content-Type", "text/event-stream"}, {"Cache-Control", "no-cache"},
-                     {"X-Accel-Buffering", "no"}}});
+    exchange_->start_stream({.headers = {{"Content-Type", "text/event-stream"},
+                                         {"Cache-Control", "no-cache"},
+                                         {"X-Accel-Buffering", "no"}}});
   exchange_->on_gone([weak = weak_from_this()] {
     if (const auto self = weak.lock()) self->cancel();
   });
@@ -234,6 +262,8 @@ bool Generation::on_token(size_t choice, const TokenEvent& event) {
 }
 
 void Generation::on_finish(size_t choice, FinishReason reason, const RequestStats& stats) {
+  if (reason == FinishReason::kCancelled && !is_cancelled())
+    return on_error({ErrorKind::kInterrupt, "the answer was cut short: the server is shutting down"});
   const std::lock_guard lock(mutex_);
   if (over_) return;
   emit(choice, streams_[choice].finish());
@@ -313,7 +343,8 @@ RequestRecord Generation::make_record(int status) const {
 
 }  // namespace
 
-Status start_generation(Service& service, const std::shared_ptr<HttpExchange>& exchange, GenerationTask task) {
+Status start_generation(Service& service, const std::shared_ptr<HttpExchange>& exchange,
+                        GenerationTask task) {
   return std::make_shared<Generation>(service, exchange, std::move(task))->start();
 }
 

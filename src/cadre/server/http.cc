@@ -13,9 +13,7 @@ HttpResponse json_response(const Json& document, int status) {
 }
 
 HttpResponse text_response(std::string text, std::string content_type, int status) {
-  return {.status = status,
-          .headers = {{"Content-Type", std::move(content_type)}},
-          .body = std::move(text)};
+  return {.status = status, .headers = {{"Content-Type", std::move(content_type)}}, .body = std::move(text)};
 }
 
 std::string path_of_target(std::string_view target) {

@@ -40,7 +40,8 @@ class HttpTestClient {
     }
   }
   /// What comes until the peer closes, `until` has come, or nothing comes for `time`.
-  std::string receive(std::string_view until = {}, std::chrono::milliseconds time = std::chrono::milliseconds(10'000)) {
+  std::string receive(std::string_view until = {},
+                      std::chrono::milliseconds time = std::chrono::milliseconds(10'000)) {
     while (until.empty() || received_.find(until) == std::string::npos) {
       pollfd waiting{.fd = socket_, .events = POLLIN, .revents = 0};
       if (::poll(&waiting, 1, static_cast<int>(time.count())) <= 0) break;

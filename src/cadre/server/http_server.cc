@@ -419,7 +419,7 @@ asio::awaitable<bool> serve_request(ConnectionPtr connection, SharedPtr shared) 
   const auto first = co_await std::move(race);
   const bool sent = first.index() == 0 && std::get<0>(first);
   if (!sent) exchange->set_gone();
-  co_return sent && framing.keep_alive && !shared->stopping;
+  co_return sent&& framing.keep_alive && !shared->stopping;
 }
 
 asio::awaitable<void> serve_connection(ConnectionPtr connection, SharedPtr shared, bool accepted) {
@@ -539,8 +539,8 @@ Result<std::unique_ptr<HttpServer>> HttpServer::start(const HttpServerOptions& o
   if (!error) acceptor->bind(endpoint, error);
   if (!error) acceptor->listen(tcp::acceptor::max_listen_connections, error);
   if (error == asio::error::address_in_use)
-    return fail(ErrorKind::kBusy, "{} is taken by another program; choose another port, or 0 for any free one",
-                place);
+    return fail(ErrorKind::kBusy,
+                "{} is taken by another program; choose another port, or 0 for any free one", place);
   if (error) return fail(ErrorKind::kIo, "{}: cannot listen: {}", place, error.message());
   const uint16_t port = acceptor->local_endpoint(error).port();
   return std::make_unique<BeastServer>(std::move(shared), std::move(acceptor), port);

@@ -19,7 +19,7 @@ struct HttpServerOptions {
   int64_t max_connections = 1024;
   uint32_t max_header_bytes = 16 << 10;
   uint64_t max_body_bytes = 32 << 20;
-  uint64_t max_queued_bytes = 8 << 20;      ///< of an answer that the client does not read; above, it is gone
+  uint64_t max_queued_bytes = 8 << 20;  ///< of an answer that the client does not read; above, it is gone
   std::chrono::milliseconds header_time{10'000};  ///< from the first byte of a request to the end of its head
   std::chrono::milliseconds body_time{60'000};
   std::chrono::milliseconds idle_time{75'000};   ///< between two requests

@@ -15,18 +15,20 @@ class HttpServerTest : public ServiceTest {
   uint16_t start(HttpServerOptions limits = {}) {
     limits.port = 0;
     Service& answering = service();
-    auto started = HttpServer::start(limits, [&answering](const auto& exchange) { answering.handle(exchange); });
+    auto started =
+        HttpServer::start(limits, [&answering](const auto& exchange) { answering.handle(exchange); });
     EXPECT_TRUE(started.has_value()) << started.error().message;
     server = std::move(*started);
     return server->port();
   }
   static std::string request(const std::string& path, const std::string& body, const std::string& more = {}) {
-    return fmt::format("POST {} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n{}\r\n{}", path, body.size(),
-                       more, body);
+    return fmt::format("POST {} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n{}\r\n{}", path,
+                       body.size(), more, body);
   }
   static std::string chat(bool stream) {
-    return request("/v1/chat/completions",
-                   fmt::format(R"({{"messages": [{{"role": "user", "content": "Hi"}}], "stream": {}}})", stream));
+    return request(
+        "/v1/chat/completions",
+        fmt::format(R"({{"messages": [{{"role": "user", "content": "Hi"}}], "stream": {}}})", stream));
   }
   template <typename Condition>
   static bool eventually(Condition condition) {
@@ -76,7 +78,8 @@ TEST_F(HttpServerTest, StreamsAreChunkedAndEnd) {
 TEST_F(HttpServerTest, OldClientsGetAStreamThatEndsWithTheConnection) {
   Client client(start());
   const std::string body = R"({"messages": [{"role": "user", "content": "Hi"}], "stream": true})";
-  client.send(fmt::format("POST /v1/chat/completions HTTP/1.0\r\nContent-Length: {}\r\n\r\n{}", body.size(), body));
+  client.send(
+      fmt::format("POST /v1/chat/completions HTTP/1.0\r\nContent-Length: {}\r\n\r\n{}", body.size(), body));
   const std::string answer = client.receive();
   EXPECT_EQ(answer.find("chunked"), std::string::npos) << answer;
   EXPECT_TRUE(answer.ends_with("data: [DONE]\n\n")) << answer;
@@ -110,10 +113,10 @@ constexpr RawCase kRawCases[] = {
     {"nonsense\r\n\r\n", 400},
     {"GET\r\n\r\n", 400},
     {"GET / HTTP/1.1 x\r\n\r\n", 400},
-    {"GET / HTTP/1.1\r\n\r\n", 400},                                   // no Host
-    {"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400},             // two of them
+    {"GET / HTTP/1.1\r\n\r\n", 400},                        // no Host
+    {"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400},  // two of them
     {"GET / HTTP/2.0\r\nHost: a\r\n\r\n", 400},
-    {"GET / HTTP/1.1\nHost: a\n\n", 400},                              // bare line feeds
+    {"GET / HTTP/1.1\nHost: a\n\n", 400},  // bare line feeds
     {"GET / HTTP/1.1\r\nHost : a\r\n\r\n", 400},
     {"GET / HTTP/1.1\r\n: a\r\n\r\n", 400},
     {"GET / HTTP/1.1\r\nHost: a\r\nA\x01: b\r\n\r\n", 400},
@@ -123,7 +126,8 @@ constexpr RawCase kRawCases[] = {
     {"POST /tokenize HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n", 400},
     {"POST /tokenize HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999999999999999999\r\n\r\n", 400},
     {"POST /tokenize HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}", 400},
-    {"POST /tokenize HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400},
+    {"POST /tokenize HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+     400},
     {"POST /tokenize HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", 400},
     {"POST /tokenize HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}xx\r\n0\r\n\r\n", 400},
     {"POST /tokenize HTTP/1.1\r\nHost: a\r\nContent-Length: 5000\r\n\r\n", 413},
@@ -140,8 +144,10 @@ TEST_F(HttpServerTest, MalformedMessagesGetAnAnswer) {
     Client client(port);
     client.send(test.bytes);
     const std::string answer = client.receive("}}");
-    EXPECT_TRUE(answer.starts_with(fmt::format("HTTP/1.1 {} ", test.status))) << test.bytes << "\n->\n" << answer;
-    EXPECT_NE(answer.find("{\"error\": {\"message\": "), std::string::npos) << test.bytes << "\n->\n" << answer;
+    EXPECT_TRUE(answer.starts_with(fmt::format("HTTP/1.1 {} ", test.status))) << test.bytes << "\n->\n"
+                                                                              << answer;
+    EXPECT_NE(answer.find("{\"error\": {\"message\": "), std::string::npos) << test.bytes << "\n->\n"
+                                                                            << answer;
   }
   Client client(port);  // and the server is well
   client.send(kGetHealth);
@@ -172,9 +178,10 @@ TEST_F(HttpServerTest, AskedFirstItSaysContinueOrTooLarge) {
 }
 
 TEST_F(HttpServerTest, SlowClientsAreCutOff) {
-  const uint16_t port =
-      start({.header_time = milliseconds(100), .body_time = milliseconds(100), .idle_time = milliseconds(100)});
-  for (const char* beginning : {"", "GET / HT", "POST /tokenize HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n{"}) {
+  const uint16_t port = start(
+      {.header_time = milliseconds(100), .body_time = milliseconds(100), .idle_time = milliseconds(100)});
+  for (const char* beginning :
+       {"", "GET / HT", "POST /tokenize HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n{"}) {
     Client client(port);
     client.send(beginning);
     client.receive();
@@ -219,7 +226,8 @@ TEST_F(HttpServerTest, AClientThatDoesNotReadIsGivenUp) {
   scheduler.endless = true;
   const uint16_t port = start({.max_queued_bytes = 100'000, .write_time = milliseconds(200)});
   Client client(port);
-  client.send(request("/v1/chat/completions", R"({"messages": [{"role": "user", "content": "Hi"}], "stream": true,
+  client.send(
+      request("/v1/chat/completions", R"({"messages": [{"role": "user", "content": "Hi"}], "stream": true,
                                                   "logprobs": true, "top_logprobs": 20})"));
   EXPECT_TRUE(eventually([&] { return scheduler.cancelled() == 1; }));
 }

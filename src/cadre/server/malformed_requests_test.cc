@@ -107,13 +107,16 @@ constexpr Case kCases[] = {
     {kChat, R"({"messages": [{"role": "user", "content": [5]}]})", 400, "messages[0].content[0]"},
     {kChat, R"({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]})", 400,
      "messages[0].content[0]"},
-    {kChat, R"({"messages": [{"role": "user", "content": [{"type": "text"}]}]})", 400, "messages[0].content[0]"},
+    {kChat, R"({"messages": [{"role": "user", "content": [{"type": "text"}]}]})", 400,
+     "messages[0].content[0]"},
     {kChat, R"({"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": 1}]})", 400,
      "messages[1].content"},
     {kChat, R"({"messages": [{"role": "user", "content": "a", "tool_calls": [{}]}]})", 400,
      "messages[0].tool_calls"},
-    {kChat, R"({"messages": [{"role": "assistant", "content": "a", "prefix": true}]})", 400, "messages[0].prefix"},
-    {kChat, R"({"messages": [{"role": "assistant", "content": "a", "prefix": 1}]})", 400, "messages[0].prefix"},
+    {kChat, R"({"messages": [{"role": "assistant", "content": "a", "prefix": true}]})", 400,
+     "messages[0].prefix"},
+    {kChat, R"({"messages": [{"role": "assistant", "content": "a", "prefix": 1}]})", 400,
+     "messages[0].prefix"},
 
     // Chat: the rest.
     {kChat, R"({"model": "gpt-9", "messages": [{"role": "user", "content": "a"}]})", 404, "model"},
@@ -141,16 +144,21 @@ constexpr Case kCases[] = {
      "top_logprobs"},
     {kChat, R"({"messages": [{"role": "user", "content": "a"}], "logprobs": true, "top_logprobs": -1})", 400,
      "top_logprobs"},
-    {kChat, R"({"messages": [{"role": "user", "content": "a"}], "stream_options": {}})", 400, "stream_options"},
+    {kChat, R"({"messages": [{"role": "user", "content": "a"}], "stream_options": {}})", 400,
+     "stream_options"},
     {kChat, R"({"messages": [{"role": "user", "content": "a"}], "stream": true, "stream_options": 1})", 400,
      "stream_options"},
     {kChat,
      R"({"messages": [{"role": "user", "content": "a"}], "stream": true, "stream_options": {"include_usage": 1}})",
      400, "stream_options.include_usage"},
-    {kChat, R"({"messages": [{"role": "user", "content": "a"}], "functions": [{"name": "f"}]})", 400, "functions"},
-    {kChat, R"({"messages": [{"role": "user", "content": "a"}], "function_call": "auto"})", 400, "function_call"},
-    {kChat, R"({"messages": [{"role": "user", "content": "a"}], "modalities": ["audio"]})", 400, "modalities"},
-    {kChat, R"({"messages": [{"role": "user", "content": "a"}], "enable_thinking": 1})", 400, "enable_thinking"},
+    {kChat, R"({"messages": [{"role": "user", "content": "a"}], "functions": [{"name": "f"}]})", 400,
+     "functions"},
+    {kChat, R"({"messages": [{"role": "user", "content": "a"}], "function_call": "auto"})", 400,
+     "function_call"},
+    {kChat, R"({"messages": [{"role": "user", "content": "a"}], "modalities": ["audio"]})", 400,
+     "modalities"},
+    {kChat, R"({"messages": [{"role": "user", "content": "a"}], "enable_thinking": 1})", 400,
+     "enable_thinking"},
     {kChat, R"({"messages": [{"role": "user", "content": "a"}], "chat_template_kwargs": 1})", 400,
      "chat_template_kwargs"},
 
@@ -254,7 +262,8 @@ constexpr Case kAnthropicCases[] = {
     {kMessages, R"({"max_tokens": 5, "messages": "Hi"})", 400, "'messages'"},
     {kMessages, R"({"messages": [{"role": "user", "content": "a"}]})", 400, "'max_tokens'"},
     {kMessages, R"({"max_tokens": 0, "messages": [{"role": "user", "content": "a"}]})", 400, "'max_tokens'"},
-    {kMessages, R"({"max_tokens": "5", "messages": [{"role": "user", "content": "a"}]})", 400, "'max_tokens'"},
+    {kMessages, R"({"max_tokens": "5", "messages": [{"role": "user", "content": "a"}]})", 400,
+     "'max_tokens'"},
     {kMessages, R"({"max_tokens": 5, "messages": [5]})", 400, "'messages[0]'"},
     {kMessages, R"({"max_tokens": 5, "messages": [{"content": "a"}]})", 400, "'messages[0].role'"},
     {kMessages, R"({"max_tokens": 5, "messages": [{"role": "system", "content": "a"}]})", 400,
@@ -269,35 +278,41 @@ constexpr Case kAnthropicCases[] = {
      "'messages[0].content[0].type'"},
     {kMessages, R"({"max_tokens": 5, "messages": [{"role": "user", "content": [{"type": "text"}]}]})", 400,
      "'messages[0].content[0].text'"},
-    {kMessages, R"({"max_tokens": 5, "messages": [{"role": "user", "content": [{"type": "tool_result"}]}]})", 400,
-     "'messages[0].content[0].tool_use_id'"},
+    {kMessages, R"({"max_tokens": 5, "messages": [{"role": "user", "content": [{"type": "tool_result"}]}]})",
+     400, "'messages[0].content[0].tool_use_id'"},
     {kMessages,
      R"({"max_tokens": 5, "messages": [{"role": "user", "content":
          [{"type": "tool_result", "tool_use_id": "a", "content": [{"type": "image"}]}]}]})",
      400, "'messages[0].content[0].content[0].type'"},
-    {kMessages, R"({"max_tokens": 5, "messages": [{"role": "assistant", "content": [{"type": "tool_use"}]}]})", 400,
+    {kMessages,
+     R"({"max_tokens": 5, "messages": [{"role": "assistant", "content": [{"type": "tool_use"}]}]})", 400,
      "'messages[0].content[0].id'"},
     {kMessages,
      R"({"max_tokens": 5, "messages": [{"role": "assistant", "content":
          [{"type": "tool_use", "id": "a", "name": "f", "input": "x"}]}]})",
      400, "'messages[0].content[0].input'"},
-    {kMessages, R"({"max_tokens": 5, "system": 5, "messages": [{"role": "user", "content": "a"}]})", 400, "'system'"},
-    {kMessages, R"({"max_tokens": 5, "system": [{"type": "image"}], "messages": [{"role": "user", "content": "a"}]})",
+    {kMessages, R"({"max_tokens": 5, "system": 5, "messages": [{"role": "user", "content": "a"}]})", 400,
+     "'system'"},
+    {kMessages,
+     R"({"max_tokens": 5, "system": [{"type": "image"}], "messages": [{"role": "user", "content": "a"}]})",
      400, "'system[0].type'"},
-    {kMessages, R"({"max_tokens": 5, "stop_sequences": [1], "messages": [{"role": "user", "content": "a"}]})", 400,
-     "'stop_sequences'"},
+    {kMessages, R"({"max_tokens": 5, "stop_sequences": [1], "messages": [{"role": "user", "content": "a"}]})",
+     400, "'stop_sequences'"},
     {kMessages, R"({"max_tokens": 5, "thinking": true, "messages": [{"role": "user", "content": "a"}]})", 400,
      "'thinking'"},
-    {kMessages, R"({"max_tokens": 5, "thinking": {"type": "x"}, "messages": [{"role": "user", "content": "a"}]})", 400,
+    {kMessages,
+     R"({"max_tokens": 5, "thinking": {"type": "x"}, "messages": [{"role": "user", "content": "a"}]})", 400,
      "'thinking.type'"},
-    {kMessages, R"({"max_tokens": 5, "tools": 5, "messages": [{"role": "user", "content": "a"}]})", 400, "'tools'"},
+    {kMessages, R"({"max_tokens": 5, "tools": 5, "messages": [{"role": "user", "content": "a"}]})", 400,
+     "'tools'"},
     {kMessages, R"({"max_tokens": 5, "tools": [{}], "messages": [{"role": "user", "content": "a"}]})", 400,
      "'tools[0].name'"},
-    {kMessages, R"({"max_tokens": 5, "model": "claude", "messages": [{"role": "user", "content": "a"}]})", 404,
-     "'claude'"},
-    {kMessages, R"({"max_tokens": 5, "temperature": "x", "messages": [{"role": "user", "content": "a"}]})", 400,
-     "'temperature'"},
-    {kMessages, R"({"max_tokens": 5, "messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]})",
+    {kMessages, R"({"max_tokens": 5, "model": "claude", "messages": [{"role": "user", "content": "a"}]})",
+     404, "'claude'"},
+    {kMessages, R"({"max_tokens": 5, "temperature": "x", "messages": [{"role": "user", "content": "a"}]})",
+     400, "'temperature'"},
+    {kMessages,
+     R"({"max_tokens": 5, "messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]})",
      400, "cannot go on"},
     {kCount, "{}", 400, "'messages'"},
     {kCount, R"({"messages": [{"role": "user", "content": 1}]})", 400, "'messages[0].content'"},
@@ -340,7 +355,8 @@ TEST_F(MalformedRequests, AnthropicsEndpointAnswersInItsOwnShape) {
     EXPECT_EQ(document["type"], "error");
     EXPECT_EQ(document["error"]["type"], test.status == 404 ? "not_found_error" : "invalid_request_error");
     EXPECT_NE(document["error"]["message"].get<std::string>().find(test.param), std::string::npos)
-        << test.body << "\n" << response.body;
+        << test.body << "\n"
+        << response.body;
   }
   EXPECT_TRUE(scheduler.take_requests().empty());
 }
@@ -351,7 +367,8 @@ TEST_F(MalformedRequests, NestingHasALimit) {
 }
 
 TEST_F(MalformedRequests, FieldsThatNobodyKnowsAreIgnored) {
-  const Json answer = post_json(kChat, json(R"({"messages": [{"role": "user", "content": "Hi"}], "frobnicate": 5,
+  const Json answer =
+      post_json(kChat, json(R"({"messages": [{"role": "user", "content": "Hi"}], "frobnicate": 5,
                                                 "user": "someone", "service_tier": "auto"})"));
   EXPECT_EQ(answer["choices"][0]["message"]["content"], "Hello there, world.");
 }

@@ -69,7 +69,8 @@ Json DurationHistogram::summary() const {
   std::sort(sorted.begin(), sorted.end());
   const auto percentile = [&](double share) -> Json {
     if (sorted.empty()) return nullptr;
-    return sorted[std::min(sorted.size() - 1, static_cast<size_t>(share * static_cast<double>(sorted.size())))];
+    return sorted[std::min(sorted.size() - 1,
+                           static_cast<size_t>(share * static_cast<double>(sorted.size())))];
   };
   return {{"count", count_},
           {"mean", count_ == 0 ? Json() : Json(sum_ / static_cast<double>(count_))},

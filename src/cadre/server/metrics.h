@@ -1,6 +1,6 @@
 #pragma once
-/// What the server counts: requests by endpoint and status, and how long answers take. docs/server-api.md lists
-/// the names that /metrics gives them.
+/// What the server counts: requests by endpoint and status, and how long answers take. docs/server-api.md
+/// lists the names that /metrics gives them.
 
 #include <array>
 #include <chrono>

@@ -1,4 +1,5 @@
 // POST /v1/chat/completions
+#include "cadre/server/chat_task.h"
 #include "cadre/server/endpoints.h"
 #include "cadre/server/openai.h"
 
@@ -40,7 +41,9 @@ class ChatWriter final : public AnswerWriter {
   std::string finish(int choice, const Answer& answer) override {
     return chunk(choice, Json::object(), {}, openai_finish_reason(answer));
   }
-  std::string end(const std::vector<Answer>&, const Usage& usage) override { return head_.end(kChunk, usage); }
+  std::string end(const std::vector<Answer>&, const Usage& usage) override {
+    return head_.end(kChunk, usage);
+  }
   std::string failure(const Error& error) override {
     return sse_event(error_body(ApiStyle::kOpenAi, error)) + "data: [DONE]\n\n";
   }
@@ -108,8 +111,7 @@ Status post_chat_completions(Service& service, const std::shared_ptr<HttpExchang
   CADRE_TRY(task.settings.choices, read_choices(fields, 1, service.options()));
   CADRE_TRY(task.settings.top_logprobs, read_top_logprobs(fields));
   CADRE_TRY(const bool include_usage, read_include_usage(fields, task.settings.stream));
-  CADRE_TRY(std::vector<int32_t> prompt, chat_prompt(body, service.model()));
-  task.prompts.push_back(std::move(prompt));
+  CADRE_CHECK_OK(plan_chat(body, service.model(), task));
   OpenAiHead head{.id = service.ids().next("chatcmpl-"),
                   .object = "chat.completion",
                   .model = service.model().name(),

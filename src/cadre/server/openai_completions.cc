@@ -35,7 +35,9 @@ class CompletionWriter final : public AnswerWriter {
     return head_.chunk(
         kObject, Json::array({choice(static_cast<size_t>(index), "", {}, 0, openai_finish_reason(answer))}));
   }
-  std::string end(const std::vector<Answer>&, const Usage& usage) override { return head_.end(kObject, usage); }
+  std::string end(const std::vector<Answer>&, const Usage& usage) override {
+    return head_.end(kObject, usage);
+  }
   std::string failure(const Error& error) override {
     return sse_event(error_body(ApiStyle::kOpenAi, error)) + "data: [DONE]\n\n";
   }
@@ -52,14 +54,15 @@ class CompletionWriter final : public AnswerWriter {
   }
 
  private:
-  std::string echo(size_t choice) const { return echoes_.empty() ? std::string() : echoes_[choice / choices_]; }
+  std::string echo(size_t choice) const {
+    return echoes_.empty() ? std::string() : echoes_[choice / choices_];
+  }
 
   Json choice(size_t index, const std::string& text, const std::vector<AnswerToken>& tokens, size_t offset,
               Json finish_reason) const {
     Json choice = {{"index", index}, {"text", text}};
-    choice["logprobs"] = logprobs_ && (!tokens.empty() || !finish_reason.is_null())
-                             ? logprobs(tokens, offset)
-                             : Json();
+    choice["logprobs"] =
+        logprobs_ && (!tokens.empty() || !finish_reason.is_null()) ? logprobs(tokens, offset) : Json();
     choice["finish_reason"] = std::move(finish_reason);
     if (routing_ && !tokens.empty()) choice["cadre"] = {{"routing", routing_json(tokens)}};
     return choice;
@@ -114,7 +117,8 @@ Status post_completions(Service& service, const std::shared_ptr<HttpExchange>& e
     return fields.error("echo", "not supported together with logprobs: prompts get none");
 
   CADRE_TRY(std::vector<TextInput> inputs, read_inputs(fields, "prompt", service.model()));
-  CADRE_TRY(task.settings.choices, read_choices(fields, static_cast<int64_t>(inputs.size()), service.options()));
+  CADRE_TRY(task.settings.choices,
+            read_choices(fields, static_cast<int64_t>(inputs.size()), service.options()));
   CADRE_CHECK_OK(refuse_field(fields, "best_of", task.settings.choices));
   std::vector<std::string> echoes;
   for (TextInput& input : inputs) {

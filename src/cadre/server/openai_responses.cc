@@ -1,4 +1,5 @@
 // POST /v1/responses. Nothing is stored: a conversation comes whole with each request.
+#include "cadre/server/chat_task.h"
 #include "cadre/server/endpoints.h"
 #include "cadre/server/openai.h"
 
@@ -61,7 +62,8 @@ class ResponseWriter final : public AnswerWriter {
 
   Json body(const std::vector<Answer>& answers, const Usage& usage) override {
     const Answer& answer = answers.front();
-    AnswerPiece whole{.reasoning = answer.reasoning, .content = answer.content, .tool_calls = answer.tool_calls};
+    AnswerPiece whole{
+        .reasoning = answer.reasoning, .content = answer.content, .tool_calls = answer.tool_calls};
     piece(0, whole);
     finish(0, answer);
     return document(answer, usage, output_);
@@ -112,7 +114,8 @@ class ResponseWriter final : public AnswerWriter {
   /// The part with this text: of a message or of reasoning.
   Json content_part(const std::string& text) const {
     if (part_ == Part::kReasoning) return {{"type", "reasoning_text"}, {"text", text}};
-    return {{"type", "output_text"}, {"text", text}, {"annotations", Json::array()}, {"logprobs", Json::array()}};
+    return {
+        {"type", "output_text"}, {"text", text}, {"annotations", Json::array()}, {"logprobs", Json::array()}};
   }
 
   std::string open(Part part, Json item) {
@@ -172,7 +175,8 @@ class ResponseWriter final : public AnswerWriter {
       if (!reasoning) done["logprobs"] = Json::array();
       text += event(reasoning ? "response.reasoning_text.done" : "response.output_text.done",
                     with(std::move(done)));
-      text += event("response.content_part.done", with({{"content_index", 0}, {"part", content_part(text_)}}));
+      text +=
+          event("response.content_part.done", with({{"content_index", 0}, {"part", content_part(text_)}}));
     }
     const bool cut = reason == FinishReason::kMaxTokens || reason == FinishReason::kContextFull;
     item_["status"] = cut ? "incomplete" : "completed";
@@ -214,8 +218,9 @@ Result<std::string> item_text(const JsonFields& item, const std::string& path) {
 Status add_item(const Json& value, size_t index, Json& messages) {
   const std::string path = fmt::format("input[{}]", index);
   const JsonFields item(value, std::string(kRequestOrigin), path);
-  if (!value.is_object()) return invalid("{}: field '{}': expected an object, found {}", kRequestOrigin, path,
-                                         describe_json(value));
+  if (!value.is_object())
+    return invalid("{}: field '{}': expected an object, found {}", kRequestOrigin, path,
+                   describe_json(value));
   CADRE_TRY(const std::string type, item.string_or("type", "message"));
   if (type == "reasoning") return {};  // an earlier turn's; the template would leave it out
   if (type == "message") {
@@ -232,7 +237,8 @@ Status add_item(const Json& value, size_t index, Json& messages) {
     // Calls that follow each other, and the text before them, are one turn.
     if (messages.empty() || messages.back()["role"] != "assistant")
       messages.push_back({{"role", "assistant"}, {"content", ""}});
-    messages.back()["tool_calls"].push_back(openai_tool_call({.id = id, .name = name, .arguments = arguments}));
+    messages.back()["tool_calls"].push_back(
+        openai_tool_call({.id = id, .name = name, .arguments = arguments}));
     return {};
   }
   if (type == "function_call_output") {
@@ -243,6 +249,34 @@ Status add_item(const Json& value, size_t index, Json& messages) {
   }
   return item.error("type", "expected message, function_call, function_call_output or reasoning, found " +
                                 describe_json(Json(type)));
+}
+
+/// {type: "function", name, ...} -> {type: "function", function: {name, ...}}; tools and tool_choice alike.
+Json nested_function(const Json& flat) {
+  if (!flat.is_object() || flat.contains("function")) return flat;
+  Json function = flat;
+  function.erase("type");
+  return {{"type", flat.value("type", Json())}, {"function", std::move(function)}};
+}
+
+/// Tools, the choice among them, and text.format, where the chat API has them.
+Status copy_rules(const JsonFields& fields, Json& chat) {
+  if (const Json* tools = fields.find("tools")) {
+    chat["tools"] = *tools;
+    if (tools->is_array())
+      for (Json& tool : chat["tools"]) tool = nested_function(tool);
+  }
+  if (const Json* choice = fields.find("tool_choice")) chat["tool_choice"] = nested_function(*choice);
+  if (const Json* parallel = fields.find("parallel_tool_calls")) chat["parallel_tool_calls"] = *parallel;
+  CADRE_TRY(const std::optional<JsonFields> text, fields.object("text"));
+  if (!text) return {};
+  CADRE_TRY(const std::optional<JsonFields> format, text->object("format"));
+  if (!format) return {};
+  CADRE_TRY(const std::string type, format->string("type"));
+  Json schema = *text->find("format");
+  schema.erase("type");
+  chat["response_format"] = {{"type", type}, {"json_schema", std::move(schema)}};
+  return {};
 }
 
 /// The request as one of the chat completions API.
@@ -268,6 +302,7 @@ Result<Json> as_chat(const JsonFields& fields) {
     chat["thinking"] = effort != "none";
   }
   if (const Json* options = fields.find("chat_template_kwargs")) chat["chat_template_kwargs"] = *options;
+  CADRE_CHECK_OK(copy_rules(fields, chat));
   return chat;
 }
 
@@ -319,9 +354,9 @@ Status post_responses(Service& service, const std::shared_ptr<HttpExchange>& exc
   CADRE_TRY(task.settings, read_settings(fields, service));
   CADRE_TRY(task.settings.max_tokens, read_max_tokens(fields, "max_output_tokens"));
   CADRE_TRY(const Json chat, as_chat(fields));
-  CADRE_TRY(std::vector<int32_t> prompt, chat_prompt(chat, service.model()));
-  task.prompts.push_back(std::move(prompt));
-  task.writer = std::make_unique<ResponseWriter>(response_head(service, fields, task.settings), service.ids());
+  CADRE_CHECK_OK(plan_chat(chat, service.model(), task));
+  task.writer =
+      std::make_unique<ResponseWriter>(response_head(service, fields, task.settings), service.ids());
   return start_generation(service, exchange, std::move(task));
 }
 

@@ -51,11 +51,13 @@ TEST_F(OpenAi, ChatStreamsChunksThatAddUpToTheAnswer) {
   const Json& last = events[events.size() - 2];
   EXPECT_EQ(last["choices"][0]["finish_reason"], "stop");
   EXPECT_FALSE(last.contains("usage"));
-  for (size_t i = 0; i + 2 < events.size(); ++i) EXPECT_TRUE(events[i]["choices"][0]["finish_reason"].is_null());
+  for (size_t i = 0; i + 2 < events.size(); ++i)
+    EXPECT_TRUE(events[i]["choices"][0]["finish_reason"].is_null());
 }
 
 TEST_F(OpenAi, AStreamEndsWithTheUsageWhereItIsAskedFor) {
-  const auto events = post_stream("/v1/chat/completions", chat(R"(, "stream_options": {"include_usage": true})"));
+  const auto events =
+      post_stream("/v1/chat/completions", chat(R"(, "stream_options": {"include_usage": true})"));
   const Json& last = events[events.size() - 2];
   EXPECT_TRUE(last["choices"].empty());
   EXPECT_EQ(last["usage"]["completion_tokens"], scheduler.answer.size());
@@ -71,7 +73,7 @@ TEST_F(OpenAi, SamplingComesFromTheRequestElseFromTheModel) {
   EXPECT_EQ(requests[0].stop_tokens, test_model().assets->stop_tokens);
 
   post_json("/v1/chat/completions",
-              chat(R"(, "temperature": 0, "top_p": 0.5, "top_k": 7, "min_p": 0.1, "presence_penalty": 1,
+            chat(R"(, "temperature": 0, "top_p": 0.5, "top_k": 7, "min_p": 0.1, "presence_penalty": 1,
                     "frequency_penalty": -1, "repetition_penalty": 1.5, "seed": -3, "max_tokens": 9,
                     "max_completion_tokens": 8, "logit_bias": {"5": -100, "6": 2.5},
                     "cadre": {"experts": 2, "priority": 3, "prefix_cache": false})"));
@@ -137,14 +139,16 @@ TEST_F(OpenAi, ChatLogprobsSpellOutTheAnswer) {
   text.clear();
   for (const Json& event : post_stream("/v1/chat/completions", chat(R"(, "logprobs": true)")))
     if (event.is_object() && event["choices"][0]["logprobs"].is_object())
-      for (const Json& token : event["choices"][0]["logprobs"]["content"]) text += token["token"].get<std::string>();
+      for (const Json& token : event["choices"][0]["logprobs"]["content"])
+        text += token["token"].get<std::string>();
   EXPECT_EQ(text, kAnswer);
 }
 
 TEST_F(OpenAi, TokensBehindAStopStringHaveNoLogprobs) {
   const Json answer = post_json("/v1/chat/completions", chat(R"(, "logprobs": true, "stop": "there")"));
   std::string text;
-  for (const Json& token : answer["choices"][0]["logprobs"]["content"]) text += token["token"].get<std::string>();
+  for (const Json& token : answer["choices"][0]["logprobs"]["content"])
+    text += token["token"].get<std::string>();
   EXPECT_TRUE(text.starts_with("Hello")) << text;
   EXPECT_EQ(text.find("world"), std::string::npos) << text;
 }
@@ -174,8 +178,8 @@ TEST_F(OpenAi, RoutingComesWithEachToken) {
 }
 
 TEST_F(OpenAi, CompletionsContinueEveryPrompt) {
-  const Json answer =
-      post_json("/v1/completions", json(R"({"prompt": ["One", "Two"], "n": 2, "echo": true, "max_tokens": 100})"));
+  const Json answer = post_json(
+      "/v1/completions", json(R"({"prompt": ["One", "Two"], "n": 2, "echo": true, "max_tokens": 100})"));
   EXPECT_EQ(answer["object"], "text_completion");
   ASSERT_EQ(answer["choices"].size(), 4u);
   EXPECT_EQ(answer["choices"][0]["text"], std::string("One") + kAnswer);
@@ -262,10 +266,11 @@ TEST_F(OpenAi, ResponsesStreamInTheOrderThatClientsExpect) {
     if (type == "response.output_text.delta") text += events[i]["delta"].get<std::string>();
     if (types.empty() || types.back() != type) types.push_back(type);
   }
-  EXPECT_EQ(types, (std::vector<std::string>{
-                       "response.created", "response.in_progress", "response.output_item.added",
-                       "response.content_part.added", "response.output_text.delta", "response.output_text.done",
-                       "response.content_part.done", "response.output_item.done", "response.incomplete"}));
+  EXPECT_EQ(types,
+            (std::vector<std::string>{
+                "response.created", "response.in_progress", "response.output_item.added",
+                "response.content_part.added", "response.output_text.delta", "response.output_text.done",
+                "response.content_part.done", "response.output_item.done", "response.incomplete"}));
   const Json& response = events.back()["response"];
   EXPECT_EQ(response["output"][0]["content"][0]["text"], text);
   EXPECT_EQ(response["incomplete_details"]["reason"], "max_output_tokens");
@@ -283,7 +288,8 @@ TEST_F(OpenAi, ModelsAreListedWithTheirLimits) {
 }
 
 TEST_F(OpenAi, TokenizeAndDetokenizeAreInverse) {
-  const Json tokens = post_json("/tokenize", json(R"({"prompt": "Hello, world", "return_token_strs": true})"));
+  const Json tokens =
+      post_json("/tokenize", json(R"({"prompt": "Hello, world", "return_token_strs": true})"));
   EXPECT_EQ(tokens["count"], tokens["tokens"].size());
   EXPECT_EQ(tokens["token_strs"].size(), tokens["tokens"].size());
   EXPECT_EQ(post_json("/detokenize", {{"tokens", tokens["tokens"]}})["prompt"], "Hello, world");

@@ -15,7 +15,8 @@ Result<double> number_in(const JsonFields& fields, std::string_view key, double 
                          double highest) {
   CADRE_TRY(const double value, fields.number_or(key, fallback));
   if (value < lowest || value > highest)
-    return fields.error(key, fmt::format("expected a number from {} to {}, found {}", lowest, highest, value));
+    return fields.error(key,
+                        fmt::format("expected a number from {} to {}, found {}", lowest, highest, value));
   return value;
 }
 
@@ -29,9 +30,8 @@ Result<std::vector<std::pair<int32_t, float>>> read_logit_bias(const JsonFields&
     int32_t id = -1;
     const auto [end, error] = std::from_chars(key.data(), key.data() + key.size(), id);
     if (error != std::errc() || end != key.data() + key.size() || id < 0 || id >= vocab_size)
-      return fields.error("logit_bias",
-                          fmt::format("expected token ids from 0 to {}, found {}", vocab_size - 1,
-                                      describe_json(Json(key))));
+      return fields.error("logit_bias", fmt::format("expected token ids from 0 to {}, found {}",
+                                                    vocab_size - 1, describe_json(Json(key))));
     if (!value.is_number() || value.get<double>() < -100 || value.get<double>() > 100)
       return fields.error(fmt::format("logit_bias.{}", id),
                           "expected a number from -100 to 100, found " + describe_json(value));
@@ -74,13 +74,14 @@ Status read_extensions(const JsonFields& fields, const ServedModel& model, Gener
   constexpr std::string_view kKnown[] = {"experts", "routing", "prefix_cache", "priority"};
   for (const auto& [key, value] : fields.find("cadre")->items())
     if (std::find(std::begin(kKnown), std::end(kKnown), key) == std::end(kKnown))
-      return ours->error(key.substr(0, 60), fmt::format("not known here; there are {}", fmt::join(kKnown, ", ")));
+      return ours->error(key.substr(0, 60),
+                         fmt::format("not known here; there are {}", fmt::join(kKnown, ", ")));
   CADRE_TRY(settings.routing, ours->boolean_or("routing", false));
   CADRE_TRY(settings.use_prefix_cache, ours->boolean_or("prefix_cache", true));
   CADRE_TRY(const int64_t priority, ours->integer_or("priority", 0, -100, 100));
   settings.priority = static_cast<int>(priority);
   if (ours->has("experts") && !model.config.moe) return ours->error("experts", "the model has no experts");
-  const int64_t experts = model.config.moe ? model.config.moe->n_routed_experts : 1;
+  const int64_t experts = model.config.moe ? model.config.moe->most_experts_per_tok() : 1;
   CADRE_TRY(settings.experts, ours->integer_or("experts", 0, 1, experts));
   return {};
 }
@@ -167,7 +168,8 @@ Result<std::vector<std::string>> read_stop_strings(const JsonFields& fields, std
   if (value == nullptr) return stops;
   for (const Json& item : value->is_array() ? *value : Json::array({*value})) {
     if (!item.is_string() || item.get_ref<const std::string&>().empty())
-      return fields.error(key, "expected a string or a list of strings, not empty, found " + describe_json(item));
+      return fields.error(key,
+                          "expected a string or a list of strings, not empty, found " + describe_json(item));
     stops.push_back(item.get<std::string>());
   }
   if (stops.size() > kMaxStopStrings)
@@ -191,18 +193,22 @@ Result<std::string> render_chat(const Json& body, const ServedModel& model) {
   CADRE_TRY(const ChatRequest request, parse_chat_request(plain, kRequestOrigin));
   const Json* prefix = json_member(request.messages.back(), "prefix");
   if (prefix != nullptr && prefix->get<bool>() && !assets.chat_template->format())
-    return invalid("{}: messages[{}].prefix: the model's template cannot go on with a message", kRequestOrigin,
-                   request.messages.size() - 1);
+    return invalid("{}: messages[{}].prefix: the model's template cannot go on with a message",
+                   kRequestOrigin, request.messages.size() - 1);
   auto text = assets.chat_template->render(request, assets.bos_token, assets.eos_token);
-  if (!text) return invalid("{}", text.error().message);
+  if (!text) return invalid("{}: {}", kRequestOrigin, text.error().message);
   return text;
+}
+
+Result<std::vector<int32_t>> template_prompt(const std::string& text, const ServedModel& model) {
+  CADRE_TRY(std::vector<int32_t> ids, model.assets->tokenizer.encode(text));
+  if (ids.empty()) return invalid("the conversation has no tokens");
+  return ids;
 }
 
 Result<std::vector<int32_t>> chat_prompt(const Json& body, const ServedModel& model) {
   CADRE_TRY(const std::string text, render_chat(body, model));
-  CADRE_TRY(std::vector<int32_t> ids, model.assets->tokenizer.encode(text));
-  if (ids.empty()) return invalid("the conversation has no tokens");
-  return ids;
+  return template_prompt(text, model);
 }
 
 Result<std::vector<int32_t>> text_prompt(const std::string& text, const ServedModel& model) {

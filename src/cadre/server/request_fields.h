@@ -30,15 +30,18 @@ Result<std::vector<std::string>> read_stop_strings(const JsonFields& fields, std
 /// n, which multiplied by `prompts` must be within the limits of one request.
 Result<int64_t> read_choices(const JsonFields& fields, int64_t prompts, const ServiceOptions& options);
 
-/// A conversation in the form of the OpenAI API, as the model's chat template writes it. `body` may be the whole
-/// request: see parse_chat_request. Contents that are lists of texts become one text.
+/// A conversation in the form of the OpenAI API, as the model's chat template writes it. `body` may be the
+/// whole request: see parse_chat_request. Contents that are lists of texts become one text.
 Result<std::string> render_chat(const Json& body, const ServedModel& model);
-/// The same as tokens.
+/// Tokens of what a chat template wrote. Errors: kInvalid when there are none.
+Result<std::vector<int32_t>> template_prompt(const std::string& text, const ServedModel& model);
+/// Both together.
 Result<std::vector<int32_t>> chat_prompt(const Json& body, const ServedModel& model);
 /// Tokens of a text without chat template, with BOS if the model wants one.
 Result<std::vector<int32_t>> text_prompt(const std::string& text, const ServedModel& model);
 
-/// One or more texts, or one or more lists of token ids, as prompts and inputs are given. `key` must be there.
+/// One or more texts, or one or more lists of token ids, as prompts and inputs are given. `key` must be
+/// there.
 struct TextInput {
   std::string text;          ///< "" for one that came as tokens
   std::vector<int32_t> ids;  ///< its tokens

@@ -7,8 +7,8 @@
 #include <atomic>
 #include <condition_variable>
 #include <deque>
-#include <set>
 #include <mutex>
+#include <set>
 #include <string>
 #include <thread>
 #include <vector>
@@ -17,8 +17,8 @@
 
 namespace cadre::server {
 
-/// Answers every request with `answer`, token by token, on a thread of its own as the real one does: until the
-/// answer ends (then as if by a stop token), max_tokens, the listener's word, or cancel().
+/// Answers every request with `answer`, token by token, on a thread of its own as the real one does: until
+/// the answer ends (then as if by a stop token), max_tokens, the listener's word, or cancel().
 class FakeScheduler final : public Scheduler {
  public:
   FakeScheduler() : thread_([this](const std::stop_token& stop) { run(stop); }) {}
@@ -31,10 +31,10 @@ class FakeScheduler final : public Scheduler {
   std::vector<int32_t> answer;
   bool endless = false;  ///< begin the answer again when it ends
   std::chrono::milliseconds pause{0};
-  std::optional<Error> refuse;       ///< what submit() says
-  int64_t refuse_from = 0;           ///< and from which request on
-  std::optional<Error> fail_with;    ///< what on_error() says, after the first token
-  std::vector<ExpertChoice> routing; ///< of every token
+  std::optional<Error> refuse;        ///< what submit() says
+  int64_t refuse_from = 0;            ///< and from which request on
+  std::optional<Error> fail_with;     ///< what on_error() says, after the first token
+  std::vector<ExpertChoice> routing;  ///< of every token
 
   Result<RequestId> submit(Request request, std::shared_ptr<RequestListener> listener) override {
     const std::lock_guard lock(mutex_);
@@ -191,7 +191,8 @@ inline const ServedModel& test_model() {
     return std::move(*loaded);
   }();
   static const ServedModel model = [] {
-    ServedModel served{.names = {"standin", "other-name"}, .assets = &assets, .context_tokens = 256};
+    ServedModel served{.names = {"standin", "other-name"}, .context_tokens = 256};
+    served.set_assets(assets);
     served.config.vocab_size = 4096;
     served.config.hidden_size = 2;
     served.config.num_hidden_layers = 2;
@@ -219,7 +220,7 @@ class ServiceTest : public ::testing::Test {
         const std::lock_guard lock(mutex_);
         records_.push_back(record);
       };
-      service_ = std::make_unique<Service>(test_model(), scheduler, options);
+      service_ = std::make_unique<Service>(*model_, scheduler, options);
     }
     return *service_;
   }
@@ -279,9 +280,13 @@ class ServiceTest : public ::testing::Test {
     return records_;
   }
 
+  /// Another model than test_model(), which must outlive the test.
+  void set_model(const ServedModel& model) { model_ = &model; }
+
   ServiceOptions options;
 
  private:
+  const ServedModel* model_ = &test_model();
   std::mutex mutex_;
   std::vector<RequestRecord> records_;
   std::unique_ptr<Service> service_;

@@ -12,14 +12,17 @@ namespace {
 using AnswerNow = Result<HttpResponse> (*)(Service&, const HttpRequest&);
 using AnswerLater = Status (*)(Service&, const std::shared_ptr<HttpExchange>&);
 
-/// Whether an endpoint asks for an API key, and whether it is worth a line of the log.
-enum class Access : uint8_t { kKey, kOpen, kProbe };
+/// Whether an endpoint asks for an API key.
+enum class Access : uint8_t { kKey, kOpen };
+/// Whether a request is worth a line of the log: what is asked every few seconds is not.
+enum class Log : uint8_t { kYes, kNo };
 
 struct Route {
   std::string_view method;
   std::string_view path;  ///< one that ends in '/' has a name after it
   ApiStyle style;
   Access access;
+  Log log;
   AnswerNow now = nullptr;
   AnswerLater later = nullptr;
 };
@@ -28,24 +31,24 @@ constexpr auto kOpenAi = ApiStyle::kOpenAi;
 constexpr auto kAnthropic = ApiStyle::kAnthropic;
 
 constexpr Route kRoutes[] = {
-    {"GET", "/", kOpenAi, Access::kOpen, get_page},
-    {"GET", "/index.html", kOpenAi, Access::kOpen, get_page},
-    {"GET", "/live", kOpenAi, Access::kProbe, get_live},
-    {"GET", "/health", kOpenAi, Access::kProbe, get_health},
-    {"GET", "/version", kOpenAi, Access::kOpen, get_version},
-    {"GET", "/metrics", kOpenAi, Access::kKey, get_metrics},
-    {"GET", "/cadre/stats", kOpenAi, Access::kKey, get_stats},
-    {"GET", "/v1/models", kOpenAi, Access::kKey, get_models},
-    {"GET", "/v1/models/", kOpenAi, Access::kKey, get_model},
-    {"POST", "/tokenize", kOpenAi, Access::kKey, post_tokenize},
-    {"POST", "/detokenize", kOpenAi, Access::kKey, post_detokenize},
-    {"POST", "/apply-template", kOpenAi, Access::kKey, post_apply_template},
-    {"POST", "/v1/messages/count_tokens", kAnthropic, Access::kKey, post_count_tokens},
-    {"POST", "/v1/chat/completions", kOpenAi, Access::kKey, nullptr, post_chat_completions},
-    {"POST", "/v1/completions", kOpenAi, Access::kKey, nullptr, post_completions},
-    {"POST", "/v1/responses", kOpenAi, Access::kKey, nullptr, post_responses},
-    {"POST", "/v1/embeddings", kOpenAi, Access::kKey, nullptr, post_embeddings},
-    {"POST", "/v1/messages", kAnthropic, Access::kKey, nullptr, post_messages},
+    {"GET", "/", kOpenAi, Access::kOpen, Log::kYes, get_page},
+    {"GET", "/index.html", kOpenAi, Access::kOpen, Log::kYes, get_page},
+    {"GET", "/live", kOpenAi, Access::kOpen, Log::kNo, get_live},
+    {"GET", "/health", kOpenAi, Access::kOpen, Log::kNo, get_health},
+    {"GET", "/version", kOpenAi, Access::kOpen, Log::kYes, get_version},
+    {"GET", "/metrics", kOpenAi, Access::kKey, Log::kNo, get_metrics},
+    {"GET", "/cadre/stats", kOpenAi, Access::kKey, Log::kNo, get_stats},
+    {"GET", "/v1/models", kOpenAi, Access::kKey, Log::kYes, get_models},
+    {"GET", "/v1/models/", kOpenAi, Access::kKey, Log::kYes, get_model},
+    {"POST", "/tokenize", kOpenAi, Access::kKey, Log::kYes, post_tokenize},
+    {"POST", "/detokenize", kOpenAi, Access::kKey, Log::kYes, post_detokenize},
+    {"POST", "/apply-template", kOpenAi, Access::kKey, Log::kYes, post_apply_template},
+    {"POST", "/v1/messages/count_tokens", kAnthropic, Access::kKey, Log::kYes, post_count_tokens},
+    {"POST", "/v1/chat/completions", kOpenAi, Access::kKey, Log::kYes, nullptr, post_chat_completions},
+    {"POST", "/v1/completions", kOpenAi, Access::kKey, Log::kYes, nullptr, post_completions},
+    {"POST", "/v1/responses", kOpenAi, Access::kKey, Log::kYes, nullptr, post_responses},
+    {"POST", "/v1/embeddings", kOpenAi, Access::kKey, Log::kYes, nullptr, post_embeddings},
+    {"POST", "/v1/messages", kAnthropic, Access::kKey, Log::kYes, nullptr, post_messages},
 };
 
 bool fits(const Route& route, std::string_view path) {
@@ -56,9 +59,9 @@ bool fits(const Route& route, std::string_view path) {
 
 /// The routes of a path, one for each method.
 struct Found {
-  const Route* route = nullptr;  ///< for the request's method
+  const Route* route = nullptr;         ///< for the request's method
   std::string_view path = "(unknown)";  ///< as the table has it
-  std::string methods;           ///< that the path knows: "GET, HEAD"; empty: no such path
+  std::string methods;                  ///< that the path knows: "GET, HEAD"; empty: no such path
   ApiStyle style = kOpenAi;
 };
 
@@ -119,9 +122,9 @@ std::optional<HttpResponse> refusal(const Found& found, const HttpRequest& reque
   if (found.methods.empty())
     return error_response(style, 404, fmt::format("there is no '{}' here", request.path));
   if (!origin_allowed(request, options.cors_origins))
-    return error_response(style, 403,
-                          fmt::format("pages of {} may not ask here; --cors-origin allows it",
-                                      request.header("origin")));
+    return error_response(
+        style, 403,
+        fmt::format("pages of {} may not ask here; --cors-origin allows it", request.header("origin")));
   if (request.method == "OPTIONS") return preflight(found.methods + ", OPTIONS");
   if (found.route == nullptr) {
     HttpResponse response = error_response(
@@ -131,7 +134,8 @@ std::optional<HttpResponse> refusal(const Found& found, const HttpRequest& reque
   }
   if (found.route->access == Access::kKey && !options.api_keys.empty() &&
       !is_api_key(shown_key(request), options.api_keys))
-    return error_response(style, 401, "an API key is needed: 'Authorization: Bearer KEY' or 'x-api-key: KEY'");
+    return error_response(style, 401,
+                          "an API key is needed: 'Authorization: Bearer KEY' or 'x-api-key: KEY'");
   return std::nullopt;
 }
 
@@ -162,7 +166,7 @@ void Service::handle(const std::shared_ptr<HttpExchange>& exchange) {
                        .path = std::string(found.path),
                        .status = response->status};
   record.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  if (found.route == nullptr || found.route->access != Access::kProbe) this->record(record);
+  if (found.route == nullptr || found.route->log == Log::kYes) this->record(record);
   exchange->respond(std::move(*response));
 }
 
@@ -174,6 +178,12 @@ void Service::record(const RequestRecord& record) {
 
 std::string Service::client_of(const HttpRequest& request) const {
   return options_.api_keys.empty() ? request.peer : std::string(shown_key(request));
+}
+
+void ServedModel::set_assets(const TextAssets& text) {
+  assets = &text;
+  token_trie = TokenTrie::create(text.tokenizer);
+  if (text.chat_template) answer_format = cadre::answer_format(*text.chat_template);
 }
 
 HttpResponse loading_response(const HttpRequest& request) {
@@ -189,8 +199,8 @@ bool is_api_key(std::string_view given, const std::vector<std::string>& keys) {
   for (const std::string& key : keys) {
     size_t differences = given.size() ^ key.size();
     for (size_t i = 0; i < key.size(); ++i)
-      differences |= static_cast<unsigned char>(key[i]) ^
-                     static_cast<unsigned char>(i < given.size() ? given[i] : '\0');
+      differences |=
+          static_cast<unsigned char>(key[i]) ^ static_cast<unsigned char>(i < given.size() ? given[i] : '\0');
     found |= differences == 0;
   }
   return found;
@@ -207,8 +217,11 @@ std::string to_text(const RequestRecord& record) {
 }
 
 std::string to_json_line(const RequestRecord& record) {
-  Json line = {{"id", record.id},         {"method", record.method}, {"path", record.path},
-               {"status", record.status}, {"seconds", record.seconds}};
+  Json line = {{"id", record.id},
+               {"method", record.method},
+               {"path", record.path},
+               {"status", record.status},
+               {"seconds", record.seconds}};
   if (record.generated) {
     line["prompt_tokens"] = record.prompt_tokens;
     line["cached_tokens"] = record.cached_tokens;

@@ -13,6 +13,8 @@
 #include "cadre/server/http.h"
 #include "cadre/server/ids.h"
 #include "cadre/server/metrics.h"
+#include "cadre/text/answer_format.h"
+#include "cadre/text/token_trie.h"
 
 namespace cadre::server {
 
@@ -21,12 +23,16 @@ struct ServedModel {
   std::vector<std::string> names;  ///< that requests may call it; answers use the first
   const TextAssets* assets = nullptr;
   ModelConfig config;
+  std::shared_ptr<const TokenTrie> token_trie;  ///< for constrained answers
+  AnswerFormat answer_format;                   ///< how it writes tool calls
   int64_t context_tokens = 0;
   int64_t created = 0;  ///< seconds since 1970
   std::string version;  ///< of the program
   std::string backend;  ///< "AVX-512, 2 threads"
 
   const std::string& name() const { return names.front(); }
+  /// Sets what follows from `assets`. They must outlive this.
+  void set_assets(const TextAssets& text);
 };
 
 /// What became of one request; a line of the log. It holds no text of prompts or answers.

@@ -59,7 +59,8 @@ TEST_F(ServiceRoutes, KeysAreAskedForWhereTheyAreSet) {
   EXPECT_EQ(scheduler.take_requests()[0].client, "secret-1");
   EXPECT_EQ(ask("GET", "/metrics").status, 401);
   EXPECT_EQ(ask("GET", "/v1/models").status, 401);
-  for (const char* path : {"/health", "/live", "/version", "/"}) EXPECT_EQ(ask("GET", path).status, 200) << path;
+  for (const char* path : {"/health", "/live", "/version", "/"})
+    EXPECT_EQ(ask("GET", path).status, 200) << path;
   const HttpResponse anthropic = post("/v1/messages", "{}");
   EXPECT_EQ(anthropic.status, 401);
   EXPECT_EQ(json(anthropic.body)["error"]["type"], "authentication_error");

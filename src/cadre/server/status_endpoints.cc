@@ -59,7 +59,8 @@ Result<HttpResponse> get_stats(Service& service, const HttpRequest&) {
          {"pages", stats.pages},
          {"free", stats.free_pages},
          {"cached", stats.cached_pages}}},
-       {"disk", {{"snapshots", stats.disk_snapshots}, {"bytes", stats.disk_bytes}, {"hits", stats.disk_hits}}},
+       {"disk",
+        {{"snapshots", stats.disk_snapshots}, {"bytes", stats.disk_bytes}, {"hits", stats.disk_hits}}},
        {"seconds", service.metrics().summaries()},
        {"expert_tokens", std::move(experts)}});
 }

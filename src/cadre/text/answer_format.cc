@@ -8,15 +8,18 @@ AnswerFormat answer_format(const ChatTemplate& chat_template) {
   ChatRequest request;
   // Some templates want arguments as an object, some as text.
   for (const Json& arguments : {Json{{"x", 1}}, Json("{\"x\": 1}")}) {
-    const Json call = {{"id", "1"}, {"type", "function"}, {"function", {{"name", "f"}, {"arguments", arguments}}}};
-    request.messages = Json::array({{{"role", "user"}, {"content", "a"}},
-                                    {{"role", "assistant"}, {"content", ""}, {"tool_calls", Json::array({call})}}});
+    const Json call = {
+        {"id", "1"}, {"type", "function"}, {"function", {{"name", "f"}, {"arguments", arguments}}}};
+    request.messages =
+        Json::array({{{"role", "user"}, {"content", "a"}},
+                     {{"role", "assistant"}, {"content", ""}, {"tool_calls", Json::array({call})}}});
     const auto text = chat_template.render(request, "", "");
     if (!text) continue;
-    for (const ToolCallFormat format :
-         {ToolCallFormat::kDsmlV4, ToolCallFormat::kDsmlV32, ToolCallFormat::kFenced, ToolCallFormat::kPlain}) {
+    for (const ToolCallFormat format : {ToolCallFormat::kDsmlV4, ToolCallFormat::kDsmlV32,
+                                        ToolCallFormat::kFenced, ToolCallFormat::kPlain}) {
       const ToolCallMarkers markers = tool_call_markers(format);
-      const std::string begin = fmt::format("{}{}f{}", markers.block_begin, markers.call_begin, markers.name_end);
+      const std::string begin =
+          fmt::format("{}{}f{}", markers.block_begin, markers.call_begin, markers.name_end);
       if (text->find(begin) != text->npos) return {.tool_calls = format};
     }
   }

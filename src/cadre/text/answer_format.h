@@ -8,9 +8,9 @@
 namespace cadre {
 
 enum class ToolCallFormat {
-  kNone,     ///< the model knows no calls, or writes them in a way that is not known here
-  kFenced,   ///< V3, R1: <｜tool▁call▁begin｜>function<｜tool▁sep｜>NAME, then JSON in a fenced block
-  kPlain,    ///< V3.1: <｜tool▁call▁begin｜>NAME<｜tool▁sep｜>JSON<｜tool▁call▁end｜>
+  kNone,    ///< the model knows no calls, or writes them in a way that is not known here
+  kFenced,  ///< V3, R1: <｜tool▁call▁begin｜>function<｜tool▁sep｜>NAME, then JSON in a fenced block
+  kPlain,   ///< V3.1: <｜tool▁call▁begin｜>NAME<｜tool▁sep｜>JSON<｜tool▁call▁end｜>
   kDsmlV32,  ///< <｜DSML｜function_calls>: see chat_dsml.h
   kDsmlV4,   ///< <｜DSML｜tool_calls>
 };
@@ -33,7 +33,7 @@ inline constexpr std::string_view kThinkEnd = "</think>";
 /// The fixed text of a format's calls. In order: block_begin, then per call call_begin NAME name_end
 /// ARGUMENTS call_end with `between` between calls, then block_end.
 struct ToolCallMarkers {
-  std::string_view lead;         ///< before the block, where the format sets it off from the content
+  std::string_view lead;  ///< before the block, where the format sets it off from the content
   std::string_view block_begin;
   std::string_view call_begin;
   std::string_view name_end;

@@ -29,8 +29,8 @@ Result<std::vector<Function>> read_functions(const AnswerRules& rules) {
       Function read{name->get<std::string>(), json_member(*function, "parameters"), path + ".parameters"};
       // These would end the name where the model writes it.
       if (read.name.empty() || read.name.find_first_of("\"<>\n") != read.name.npos)
-        return invalid("{}.name: expected a name without quotes, angle brackets and line breaks, found {}", path,
-                       describe_json(*name));
+        return invalid("{}.name: expected a name without quotes, angle brackets and line breaks, found {}",
+                       path, describe_json(*name));
       if (rules.function.empty() || rules.function == read.name) functions.push_back(std::move(read));
     }
   }
@@ -79,13 +79,15 @@ class AnswerGrammarWriter {
   Result<GrammarId> write_body() {
     std::vector<GrammarId> bodies;
     // Models that think set what follows off with line breaks.
-    const auto breaks = rules_.in_reasoning ? regular_.repeat(regular_.literal("\n"), 0, 2) : regular_.empty();
+    const auto breaks =
+        rules_.in_reasoning ? regular_.repeat(regular_.literal("\n"), 0, 2) : regular_.empty();
     CADRE_TRY(const GrammarId gap, grammar_.automaton(breaks));
     if (rules_.content) {
       bodies.push_back(grammar_.sequence({gap, grammar_.import(rules_.content->grammar())}));
       if (rules_.tool_choice == ToolChoice::kRequired) bodies.clear();
     }
-    if (rules_.tool_choice == ToolChoice::kNone) return bodies.empty() ? grammar_.automaton(regular_.any()) : bodies[0];
+    if (rules_.tool_choice == ToolChoice::kNone)
+      return bodies.empty() ? grammar_.automaton(regular_.any()) : bodies[0];
     CADRE_TRY(const GrammarId calls, write_calls());
     if (rules_.tool_choice == ToolChoice::kAuto && !rules_.content) {
       CADRE_TRY(const GrammarId text, grammar_.automaton(without(markers_.block_begin)));
@@ -134,7 +136,8 @@ class AnswerGrammarWriter {
 
   Result<GrammarId> write_dsml_arguments(const Json& parameters, const std::string& path) {
     SchemaCompiler compiler(grammar_, parameters, path);
-    compiler.set_raw_string_end({.text = std::string(kParameterEnd), .spelled = tokens_.spell(kParameterEnd)});
+    compiler.set_raw_string_end(
+        {.text = std::string(kParameterEnd), .spelled = tokens_.spell(kParameterEnd)});
     CADRE_TRY(const std::vector<SchemaCompiler::Member> members, compiler.members(parameters, path));
     // From the end, with and without arguments so far: DeepSeek-V4 writes an empty line in place of none.
     GrammarId begun = grammar_.empty();

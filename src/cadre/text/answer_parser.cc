@@ -20,9 +20,7 @@ bool agree(std::string_view text, std::string_view marker) {
 }
 
 /// How many blanks and line breaks `text` begins with.
-size_t blanks(std::string_view text) {
-  return std::min(text.find_first_not_of(" \n"), text.size());
-}
+size_t blanks(std::string_view text) { return std::min(text.find_first_not_of(" \n"), text.size()); }
 
 /// How many bytes at the end of `text` could be the beginning of `marker`.
 size_t open_end(std::string_view text, std::string_view marker) {
@@ -201,7 +199,8 @@ void AnswerParser::begin_call(std::string_view name, AnswerDelta& out) {
 void AnswerParser::add_arguments(std::string_view text, AnswerDelta& out) const {
   if (text.empty()) return;
   const size_t index = calls_ - 1;
-  if (out.tool_calls.empty() || out.tool_calls.back().index != index) out.tool_calls.push_back({index, "", ""});
+  if (out.tool_calls.empty() || out.tool_calls.back().index != index)
+    out.tool_calls.push_back({index, "", ""});
   out.tool_calls.back().arguments += text;
 }
 
@@ -261,7 +260,8 @@ bool AnswerParser::parse_members(AnswerDelta& out) {
   const Match member = match_member(rest);
   if (member.found == Found::kYes) {
     const std::string name = encode_string(member.name, StringEncoding::kJson);
-    add_arguments(fmt::format("{}\"{}\": {}", first_member_ ? "{" : ", ", name, member.is_string ? "\"" : ""), out);
+    add_arguments(fmt::format("{}\"{}\": {}", first_member_ ? "{" : ", ", name, member.is_string ? "\"" : ""),
+                  out);
     first_member_ = false;
     in_string_ = escaped_ = false;
     state_ = member.is_string ? State::kMemberText : State::kMemberValue;

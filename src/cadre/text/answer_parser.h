@@ -48,10 +48,10 @@ class AnswerParser {
     kReasoning,
     kAfterReasoning,
     kContent,
-    kArguments,     // JSON, up to the end of the call
-    kMembers,       // in DSML: between the arguments of a call
-    kMemberText,    // inside of one that is a string
-    kMemberValue,   // inside of one that is JSON
+    kArguments,    // JSON, up to the end of the call
+    kMembers,      // in DSML: between the arguments of a call
+    kMemberText,   // inside of one that is a string
+    kMemberValue,  // inside of one that is JSON
     kBetweenCalls,
   };
   enum class Found { kNo, kYes, kPerhaps };  // kPerhaps: more text is needed

@@ -7,8 +7,8 @@
 namespace cadre {
 namespace {
 
-// Expressions that a compilation may make: some fifty for each state of the largest automaton.
-constexpr size_t kMaxExpressions = 1'000'000;
+// Bounds the time of a compilation to about a second, and its memory.
+constexpr size_t kMaxWork = 3'000'000;
 
 size_t mix(size_t hash, uint64_t value) {
   hash = (hash ^ value) * 0x9E3779B97F4A7C15u;
@@ -70,12 +70,14 @@ RegularBuilder::Id RegularBuilder::sequence(Id left, Id right) {
   if (right == empty()) return left;
   // Sequences lean to the right, so that equal ones are one.
   std::vector<Id> heads;
-  for (; nodes_[static_cast<size_t>(left)].kind == Kind::kSequence; left = nodes_[static_cast<size_t>(left)].parts[1])
+  for (; nodes_[static_cast<size_t>(left)].kind == Kind::kSequence;
+       left = nodes_[static_cast<size_t>(left)].parts[1])
     heads.push_back(nodes_[static_cast<size_t>(left)].parts[0]);
   heads.push_back(left);
   for (; !heads.empty(); heads.pop_back()) {
     const Id head = heads.back();
-    const bool nullable = nodes_[static_cast<size_t>(head)].nullable && nodes_[static_cast<size_t>(right)].nullable;
+    const bool nullable =
+        nodes_[static_cast<size_t>(head)].nullable && nodes_[static_cast<size_t>(right)].nullable;
     right = add({.kind = Kind::kSequence, .nullable = nullable, .parts = {head, right}});
   }
   return right;
@@ -102,8 +104,8 @@ RegularBuilder::Id RegularBuilder::either(std::vector<Id> parts) {
   flat.erase(std::unique(flat.begin(), flat.end()), flat.end());
   if (flat.empty()) return none();
   if (flat.size() == 1) return flat[0];
-  const bool nullable =
-      std::any_of(flat.begin(), flat.end(), [&](Id part) { return nodes_[static_cast<size_t>(part)].nullable; });
+  const bool nullable = std::any_of(flat.begin(), flat.end(),
+                                    [&](Id part) { return nodes_[static_cast<size_t>(part)].nullable; });
   return add({.kind = Kind::kEither, .nullable = nullable, .parts = std::move(flat)});
 }
 
@@ -111,7 +113,8 @@ RegularBuilder::Id RegularBuilder::both(Id left, Id right) {
   if (left == none() || right == none()) return none();
   if (left == any() || left == right) return right;
   if (right == any()) return left;
-  const bool nullable = nodes_[static_cast<size_t>(left)].nullable && nodes_[static_cast<size_t>(right)].nullable;
+  const bool nullable =
+      nodes_[static_cast<size_t>(left)].nullable && nodes_[static_cast<size_t>(right)].nullable;
   return add(
       {.kind = Kind::kBoth, .nullable = nullable, .parts = {std::min(left, right), std::max(left, right)}});
 }
@@ -139,6 +142,7 @@ RegularBuilder::Id RegularBuilder::derivative(Id id, uint8_t byte) {
   const uint64_t key = static_cast<uint64_t>(id) << 8 | byte;
   if (const auto found = derivatives_.find(key); found != derivatives_.end()) return found->second;
   const Node node = nodes_[static_cast<size_t>(id)];  // a copy: nodes_ grows below
+  work_ += 1 + node.parts.size();
   Id result = none();
   switch (node.kind) {
     case Kind::kNone:
@@ -173,7 +177,8 @@ RegularBuilder::Id RegularBuilder::derivative(Id id, uint8_t byte) {
       break;
     }
     case Kind::kRemainder:
-      if (byte >= '0' && byte <= '9') result = remainder(node.least, (node.most * 10 + (byte - '0')) % node.least);
+      if (byte >= '0' && byte <= '9')
+        result = remainder(node.least, (node.most * 10 + (byte - '0')) % node.least);
       break;
   }
   derivatives_.emplace(key, result);
@@ -201,7 +206,8 @@ std::vector<uint8_t> RegularBuilder::classify(Id id, std::array<uint8_t, 256>& c
     for (size_t set = 0; set < sets_.size(); ++set)
       if (used[set]) membership += sets_[set].test(byte) ? '1' : '0';
     if (digits && byte >= '0' && byte <= '9') membership += static_cast<char>(byte);
-    const auto [found, inserted] = classes.try_emplace(membership, static_cast<uint8_t>(representatives.size()));
+    const auto [found, inserted] =
+        classes.try_emplace(membership, static_cast<uint8_t>(representatives.size()));
     if (inserted) representatives.push_back(static_cast<uint8_t>(byte));
     class_of[byte] = found->second;
   }
@@ -226,8 +232,10 @@ Result<ByteAutomaton> RegularBuilder::compile(Id id, size_t max_states) {
       if (inserted) expressions.push_back(target);
       next.push_back(found->second);
     }
-    if (expressions.size() > max_states || nodes_.size() > kMaxExpressions)
+    if (expressions.size() > max_states)
       return fail(ErrorKind::kTooLarge, "needs an automaton of more than {} states", max_states);
+    work_ += representatives.size();
+    if (work_ > kMaxWork) return fail(ErrorKind::kTooLarge, "needs an automaton that takes too long to make");
   }
 
   // Backwards from the ends of words: what they cannot be reached from is dropped.
@@ -237,7 +245,8 @@ Result<ByteAutomaton> RegularBuilder::compile(Id id, size_t max_states) {
   for (size_t state = 0; state < expressions.size(); ++state) {
     for (size_t c = 0; c < classes; ++c) {
       const int32_t target = next[state * classes + c];
-      if (target != ByteAutomaton::kDead) sources[static_cast<size_t>(target)].push_back(static_cast<int32_t>(state));
+      if (target != ByteAutomaton::kDead)
+        sources[static_cast<size_t>(target)].push_back(static_cast<int32_t>(state));
     }
     if (nodes_[static_cast<size_t>(expressions[state])].nullable) {
       live[state] = true;

@@ -66,7 +66,7 @@ class RegularBuilder {
   Id multiple_of(int64_t divisor) { return remainder(divisor, 0); }
   Id optional(Id part) { return repeat(part, 0, 1); }
 
-  /// Errors: kTooLarge beyond `max_states`.
+  /// Errors: kTooLarge beyond `max_states`, and once all compilations together have taken too long.
   Result<ByteAutomaton> compile(Id id, size_t max_states);
 
  private:
@@ -74,10 +74,10 @@ class RegularBuilder {
   struct Node {
     Kind kind = Kind::kNone;
     bool nullable = false;
-    int32_t set = -1;        // of kBytes
-    std::vector<Id> parts;   // sorted for kEither and kBoth
-    int64_t least = 0;  // of kRemainder: the divisor
-    int64_t most = 0;   // of kRemainder: what is left
+    int32_t set = -1;       // of kBytes
+    std::vector<Id> parts;  // sorted for kEither and kBoth
+    int64_t least = 0;      // of kRemainder: the divisor
+    int64_t most = 0;       // of kRemainder: what is left
     friend bool operator==(const Node&, const Node&) = default;
   };
   struct NodeHash {
@@ -95,6 +95,7 @@ class RegularBuilder {
   std::unordered_map<Node, Id, NodeHash> ids_;
   std::vector<std::bitset<256>> sets_;
   std::unordered_map<uint64_t, Id> derivatives_;
+  size_t work_ = 0;  // parts of expressions that were looked at
 };
 
 }  // namespace cadre

@@ -135,7 +135,8 @@ class GrammarConstraint : public TokenConstraint {
 
 }  // namespace
 
-std::unique_ptr<TokenConstraint> constrain(std::shared_ptr<const TokenTrie> tokens, const JsonGrammar& grammar) {
+std::unique_ptr<TokenConstraint> constrain(std::shared_ptr<const TokenTrie> tokens,
+                                           const JsonGrammar& grammar) {
   return std::make_unique<GrammarConstraint>(std::move(tokens), grammar.shared());
 }
 

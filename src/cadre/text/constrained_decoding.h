@@ -12,7 +12,8 @@
 namespace cadre {
 
 /// The answer is a text of `grammar`, from its first token on.
-std::unique_ptr<TokenConstraint> constrain(std::shared_ptr<const TokenTrie> tokens, const JsonGrammar& grammar);
+std::unique_ptr<TokenConstraint> constrain(std::shared_ptr<const TokenTrie> tokens,
+                                           const JsonGrammar& grammar);
 
 /// Null when the rules leave everything open. Errors: as answer_grammar.
 Result<std::unique_ptr<TokenConstraint>> constrain_answer(std::shared_ptr<const TokenTrie> tokens,

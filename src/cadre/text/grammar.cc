@@ -96,7 +96,8 @@ Result<std::shared_ptr<const Grammar>> GrammarBuilder::build(GrammarId root, int
   std::vector<GrammarNode>& nodes = grammar_.nodes_;
   std::vector<std::vector<GrammarId>> users(nodes.size());
   for (size_t id = 0; id < nodes.size(); ++id)
-    for (const GrammarId part : nodes[id].parts) users[static_cast<size_t>(part)].push_back(static_cast<GrammarId>(id));
+    for (const GrammarId part : nodes[id].parts)
+      users[static_cast<size_t>(part)].push_back(static_cast<GrammarId>(id));
 
   // Depths from the terminals upwards: a node is looked at again whenever a part of it became flatter.
   const auto depth_of = [&](const GrammarNode& node) {
@@ -104,8 +105,7 @@ Result<std::shared_ptr<const Grammar>> GrammarBuilder::build(GrammarId root, int
       const bool possible = node.most == RegularBuilder::kUnbounded || node.least <= node.most;
       return possible ? 0 : GrammarNode::kNoText;
     }
-    if (node.is_terminal())
-      return grammar_.automaton(node.automaton).empty() ? GrammarNode::kNoText : 0;
+    if (node.is_terminal()) return grammar_.automaton(node.automaton).empty() ? GrammarNode::kNoText : 0;
     const bool sequence = node.kind == GrammarNode::Kind::kSequence;
     int32_t depth = sequence ? 0 : GrammarNode::kNoText;
     for (const GrammarId part : node.parts) {
@@ -127,13 +127,15 @@ Result<std::shared_ptr<const Grammar>> GrammarBuilder::build(GrammarId root, int
     nodes[id].depth = depth;
     todo.insert(todo.end(), users[id].begin(), users[id].end());
   }
-  if (nodes[static_cast<size_t>(root)].depth == GrammarNode::kNoText) return invalid("no value can satisfy it");
+  if (nodes[static_cast<size_t>(root)].depth == GrammarNode::kNoText)
+    return invalid("no value can satisfy it");
   if (nodes[static_cast<size_t>(root)].depth > max_nesting)
     return invalid("only values nested deeper than {} levels can satisfy it", max_nesting);
   for (GrammarNode& node : nodes) {
     if (node.kind != GrammarNode::Kind::kChoice) continue;
-    std::erase_if(node.parts,
-                  [&](GrammarId part) { return nodes[static_cast<size_t>(part)].depth == GrammarNode::kNoText; });
+    std::erase_if(node.parts, [&](GrammarId part) {
+      return nodes[static_cast<size_t>(part)].depth == GrammarNode::kNoText;
+    });
   }
   grammar_.root_ = root;
   grammar_.max_nesting_ = max_nesting;

@@ -132,8 +132,8 @@ void GrammarMatcher::advance(GrammarId sequence, int64_t part, uint32_t memory, 
     return;
   }
   const int32_t depth = depth_below(parent) + (node.nests ? 1 : 0);
-  const uint32_t rest = intern(
-      {.node = sequence, .memory = memory, .position = part + 1, .parent = parent, .depth = depth});
+  const uint32_t rest =
+      intern({.node = sequence, .memory = memory, .position = part + 1, .parent = parent, .depth = depth});
   expand(child, 0, rest);
 }
 
@@ -188,7 +188,8 @@ GrammarMatcher::State GrammarMatcher::after(uint32_t id, std::string_view rest) 
   begin();
   GrammarStack terminal = cells_[id];
   if (grammar_->node(terminal.node).kind == GrammarNode::Kind::kKey)
-    for (const char byte : rest) terminal.memory = remember(terminal.memory, kByte | static_cast<uint8_t>(byte));
+    for (const char byte : rest)
+      terminal.memory = remember(terminal.memory, kByte | static_cast<uint8_t>(byte));
   complete(terminal);
   return intern_state();
 }

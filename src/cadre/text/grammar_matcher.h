@@ -23,8 +23,8 @@ struct GrammarStack {
   friend bool operator==(const GrammarStack&, const GrammarStack&) = default;
 };
 
-/// Makes states (sets of stacks) and follows them. A state is never empty but for kNoState, and the grammar can
-/// complete each: there are no dead ends. Grows with what it is asked; see compact(). Not thread-safe.
+/// Makes states (sets of stacks) and follows them. A state is never empty but for kNoState, and the grammar
+/// can complete each: there are no dead ends. Grows with what it is asked; see compact(). Not thread-safe.
 class GrammarMatcher {
  public:
   using State = uint32_t;

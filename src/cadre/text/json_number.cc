@@ -19,7 +19,8 @@ class NumberWriter {
   Id digits(int64_t least, int64_t most) { return regular_.repeat(digit_, least, most); }
   /// Digits without zeros in front.
   Id whole(int64_t most) {
-    return regular_.either({regular_.literal("0"), regular_.sequence(regular_.bytes('1', '9'), digits(0, most - 1))});
+    return regular_.either(
+        {regular_.literal("0"), regular_.sequence(regular_.bytes('1', '9'), digits(0, most - 1))});
   }
   Id point() { return regular_.literal("."); }
   Id either(std::vector<Id> parts) { return regular_.either(std::move(parts)); }
@@ -64,7 +65,8 @@ class NumberWriter {
       const auto d = static_cast<uint8_t>(limit[i - 1]);
       const auto rest = static_cast<int64_t>(limit.size() - i);
       const Id greater =
-          d < '9' ? sequence({regular_.bytes(static_cast<uint8_t>(d + 1), '9'), digits(rest, rest)}) : regular_.none();
+          d < '9' ? sequence({regular_.bytes(static_cast<uint8_t>(d + 1), '9'), digits(rest, rest)})
+                  : regular_.none();
       result = either({greater, sequence({regular_.bytes(d, d), result})});
     }
     return result;
@@ -75,8 +77,9 @@ class NumberWriter {
     for (size_t i = limit.size(); i > 0; --i) {
       const auto d = static_cast<uint8_t>(limit[i - 1]);
       const auto rest = static_cast<int64_t>(limit.size() - i);
-      const Id less =
-          d > '0' ? sequence({regular_.bytes('0', static_cast<uint8_t>(d - 1)), digits(rest, rest)}) : regular_.none();
+      const Id less = d > '0'
+                          ? sequence({regular_.bytes('0', static_cast<uint8_t>(d - 1)), digits(rest, rest)})
+                          : regular_.none();
       result = either({less, sequence({regular_.bytes(d, d), result})});
     }
     return result;
@@ -84,11 +87,13 @@ class NumberWriter {
 
   /// Digits after the point, perhaps none, that read at least 0.`limit`, which does not end in a zero.
   Id fraction_at_least(std::string_view limit, bool exclusive) {
-    Id result = exclusive ? sequence({digits(0, kOpen), regular_.bytes('1', '9'), digits(0, kOpen)}) : digits(0, kOpen);
+    Id result = exclusive ? sequence({digits(0, kOpen), regular_.bytes('1', '9'), digits(0, kOpen)})
+                          : digits(0, kOpen);
     for (size_t i = limit.size(); i > 0; --i) {
       const auto d = static_cast<uint8_t>(limit[i - 1]);
-      const Id greater = d < '9' ? sequence({regular_.bytes(static_cast<uint8_t>(d + 1), '9'), digits(0, kOpen)})
-                                 : regular_.none();
+      const Id greater = d < '9'
+                             ? sequence({regular_.bytes(static_cast<uint8_t>(d + 1), '9'), digits(0, kOpen)})
+                             : regular_.none();
       result = either({greater, sequence({regular_.bytes(d, d), result})});
     }
     return result;
@@ -164,7 +169,8 @@ Result<Decimal> Decimal::from(const Json& number) {
     digits.insert(0, static_cast<size_t>(-places), '0');
     places = 0;
   }
-  if (static_cast<size_t>(places) > digits.size()) digits.append(static_cast<size_t>(places) - digits.size(), '0');
+  if (static_cast<size_t>(places) > digits.size())
+    digits.append(static_cast<size_t>(places) - digits.size(), '0');
   decimal.whole = digits.substr(0, static_cast<size_t>(places));
   decimal.whole.erase(0, std::min(decimal.whole.find_first_not_of('0'), decimal.whole.size()));
   if (decimal.whole.empty()) decimal.whole = "0";
@@ -181,13 +187,14 @@ RegularBuilder::Id number_text(RegularBuilder& regular, const NumberRange& range
     const Id exponent = write.sequence(
         {write.either({regular.literal("e"), regular.literal("E")}),
          regular.optional(write.either({minus, regular.literal("+")})),
-         write.either({write.digits(1, 2), write.sequence({regular.literal("1"), write.digits(2, 2)}),
-                       write.sequence({regular.literal("2"), regular.bytes('0', '7'), write.digits(1, 1)})})});
+         write.either(
+             {write.digits(1, 2), write.sequence({regular.literal("1"), write.digits(2, 2)}),
+              write.sequence({regular.literal("2"), regular.bytes('0', '7'), write.digits(1, 1)})})});
     return write.sequence({regular.optional(minus), write.whole(kMostDigits),
                            regular.optional(write.sequence({write.point(), write.digits(1, kMostDigits)})),
                            regular.optional(exponent)});
   }
-  Id form = write.whole(kMostDigits);
+  Id form = write.whole(range.multiple_of > 1 ? static_cast<int64_t>(kExactDigits) : kMostDigits);
   if (!range.integer) {
     const int64_t places = range.decimal_places >= 0 ? range.decimal_places : NumberWriter::kOpen;
     const Id whole = write.whole(static_cast<int64_t>(kExactDigits));

@@ -31,13 +31,13 @@ struct NumberRange {
   bool integer = false;
   std::optional<NumberBound> lowest;
   std::optional<NumberBound> highest;
-  int64_t multiple_of = 1;      ///< of an integer
-  int decimal_places = -1;      ///< at most; -1: any number
+  int64_t multiple_of = 1;  ///< of an integer
+  int decimal_places = -1;  ///< at most; -1: any number
 };
 
 /// As JSON writes numbers, within what every reader holds exactly or finitely: integers have at most 18
-/// digits; numbers with a bound or a limit of places at most 15 digits and no exponent; other numbers at most
-/// 18 digits before and after the point, and exponents up to 279.
+/// digits, multiples of something at most 15; numbers with a bound or a limit of places at most 15 digits and
+/// no exponent; other numbers at most 18 digits before and after the point, and exponents up to 279.
 RegularBuilder::Id number_text(RegularBuilder& regular, const NumberRange& range);
 
 }  // namespace cadre

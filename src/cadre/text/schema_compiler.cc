@@ -13,19 +13,36 @@
 namespace cadre {
 namespace {
 
-constexpr int kMaxDepth = 128;        // schemas inside each other
-constexpr int kMaxSchemas = 50'000;   // with repetition
-constexpr int64_t kMaxItems = 4096;   // a limit of a list that is counted
+constexpr int kMaxDepth = 128;       // schemas inside each other
+constexpr int kMaxSchemas = 50'000;  // with repetition
+constexpr int64_t kMaxItems = 4096;  // a limit of a list that is counted
+constexpr size_t kMaxEnumBytes = 100'000;
 constexpr int64_t kMaxDivisor = 4096;
 constexpr int64_t kMostCharacters = int64_t{1} << 40;  // no answer is longer
 
 constexpr std::array<std::string_view, 6> kTypes = {"object", "array", "string", "number", "boolean", "null"};
 
-constexpr std::array<std::string_view, 21> kKeywords = {
-    "type",        "enum",      "anyOf",           "oneOf",       "properties",       "required",
-    "additionalProperties", "items", "prefixItems", "minItems",   "maxItems",         "minLength",
-    "maxLength",   "pattern",   "format",          "minimum",     "maximum",          "exclusiveMinimum",
-    "exclusiveMaximum", "multipleOf", "uniqueItems"};
+constexpr std::array<std::string_view, 21> kKeywords = {"type",
+                                                        "enum",
+                                                        "anyOf",
+                                                        "oneOf",
+                                                        "properties",
+                                                        "required",
+                                                        "additionalProperties",
+                                                        "items",
+                                                        "prefixItems",
+                                                        "minItems",
+                                                        "maxItems",
+                                                        "minLength",
+                                                        "maxLength",
+                                                        "pattern",
+                                                        "format",
+                                                        "minimum",
+                                                        "maximum",
+                                                        "exclusiveMinimum",
+                                                        "exclusiveMaximum",
+                                                        "multipleOf",
+                                                        "uniqueItems"};
 
 /// Errors: a keyword that the rest of this file does not know.
 Status check_keywords(const Json& schema, const std::string& path) {
@@ -36,11 +53,14 @@ Status check_keywords(const Json& schema, const std::string& path) {
   return {};
 }
 
-Result<int64_t> count_or(const Json& schema, const char* keyword, int64_t otherwise, const std::string& path) {
+Result<int64_t> count_or(const Json& schema, const char* keyword, int64_t otherwise,
+                         const std::string& path) {
   const auto found = schema.find(keyword);
   if (found == schema.end()) return otherwise;
   const bool whole = found->is_number() && has_json_type(*found, "integer") && *found >= 0;
-  if (!whole) return invalid("{}.{}: expected a whole number from 0 on, found {}", path, keyword, describe_json(*found));
+  if (!whole)
+    return invalid("{}.{}: expected a whole number from 0 on, found {}", path, keyword,
+                   describe_json(*found));
   return *found > kMostCharacters ? kMostCharacters : found->get<int64_t>();
 }
 
@@ -51,8 +71,9 @@ tl::unexpected<Error> at(const std::string& path, Error error) {
 }
 
 /// The tighter one of `keyword` and its exclusive twin.
-Result<std::optional<NumberBound>> read_bound(const Json& schema, const char* keyword, const char* exclusive_keyword,
-                                              bool lower, const std::string& path) {
+Result<std::optional<NumberBound>> read_bound(const Json& schema, const char* keyword,
+                                              const char* exclusive_keyword, bool lower,
+                                              const std::string& path) {
   const Json* tightest = nullptr;
   bool exclusive = false;
   for (const bool twin : {false, true}) {
@@ -84,7 +105,9 @@ Result<const SchemaCompiler::Punctuation*> SchemaCompiler::punctuation() {
        regular.sequence(regular.literal("\n"),
                         regular.either({regular.repeat(regular.literal(" "), 0, JsonGrammar::kMaxIndentation),
                                         regular.repeat(regular.literal("\t"), 0, JsonGrammar::kMaxTabs)}))});
-  const auto spaced = [&](const char* mark) { return regular.sequence({space, regular.literal(mark), space}); };
+  const auto spaced = [&](const char* mark) {
+    return regular.sequence({space, regular.literal(mark), space});
+  };
   Punctuation made{};
   CADRE_TRY(made.space, grammar_.automaton(space));
   CADRE_TRY(made.comma, grammar_.automaton(spaced(",")));
@@ -120,7 +143,8 @@ Status SchemaCompiler::finish() {
 }
 
 /// Not compiled at once: schemas may refer to themselves.
-Result<GrammarId> SchemaCompiler::compile_reference(const Json& reference, const std::string& path, SchemaPart part) {
+Result<GrammarId> SchemaCompiler::compile_reference(const Json& reference, const std::string& path,
+                                                    SchemaPart part) {
   CADRE_TRY(const SchemaMerger::Target target, merger_.resolve(reference, path));
   const auto [found, inserted] = references_.try_emplace({target.schema, part}, 0);
   if (inserted) {
@@ -132,7 +156,8 @@ Result<GrammarId> SchemaCompiler::compile_reference(const Json& reference, const
 
 Result<GrammarId> SchemaCompiler::compile(const Json& schema, const std::string& path, SchemaPart part) {
   if (++compiled_ > kMaxSchemas || grammar_.too_large())
-    return fail(ErrorKind::kTooLarge, "{}: the schema is larger than the limit of {} parts", path, kMaxSchemas);
+    return fail(ErrorKind::kTooLarge, "{}: the schema is larger than the limit of {} parts", path,
+                kMaxSchemas);
   if (depth_ == kMaxDepth)
     return fail(ErrorKind::kTooLarge, "{}: nested deeper than {} levels", path, kMaxDepth);
   if (schema.is_object() && schema.contains("$ref")) {
@@ -189,12 +214,13 @@ Result<GrammarId> SchemaCompiler::compile_alternatives(const Json& schema, const
       CADRE_TRY(const bool exclusive, merger_.exclude_each_other(merged[j], branch, branch_path));
       if (!exclusive)
         return invalid(
-            "{}: branches {} and {} could both be satisfied, and whether they are cannot be told before the end; "
+            "{}: branches {} and {} could both be satisfied, and whether they are cannot be told before the "
+            "end; "
             "give them different types, or a required property with different constants, or use anyOf",
             list_path, j, i);
     }
-    CADRE_TRY(const GrammarId node, base.empty() ? compile(branches[i], branch_path, part)
-                                                 : compile(branch, branch_path, part));
+    CADRE_TRY(const GrammarId node,
+              base.empty() ? compile(branches[i], branch_path, part) : compile(branch, branch_path, part));
     parts.push_back(node);
     if (keyword == "oneOf") merged.push_back(std::move(branch));
   }
@@ -213,7 +239,8 @@ Result<bool> SchemaCompiler::keeps_to(const Json& value, const Json& schema, con
     if (!fits || only_type) return fits;
   }
   if (value.is_structured())
-    return invalid("{}: 'enum' or 'const' with lists or objects, beside other keywords, is not supported", path);
+    return invalid("{}: 'enum' or 'const' with lists or objects, beside other keywords, is not supported",
+                   path);
   GrammarBuilder grammar;
   SchemaCompiler compiler(grammar, root_, path);
   CADRE_TRY(const GrammarId node, compiler.compile(schema, path));
@@ -223,21 +250,26 @@ Result<bool> SchemaCompiler::keeps_to(const Json& value, const Json& schema, con
   return grammar_accepts(*built, dump_json(value));
 }
 
-Result<GrammarId> SchemaCompiler::compile_values(const Json& schema, const std::string& path, SchemaPart part) {
+Result<GrammarId> SchemaCompiler::compile_values(const Json& schema, const std::string& path,
+                                                 SchemaPart part) {
   const Json& values = schema["enum"];
-  if (!values.is_array()) return invalid("{}.enum: expected a list of values, found {}", path, describe_json(values));
+  if (!values.is_array())
+    return invalid("{}.enum: expected a list of values, found {}", path, describe_json(values));
   Json rest = schema;
   rest.erase("enum");
   RegularBuilder& regular = grammar_.regular();
   std::vector<RegularBuilder::Id> texts;
+  size_t bytes = 0;
   for (const Json& value : values) {
     if (part != SchemaPart::kAll && value.is_string() != (part == SchemaPart::kRawStrings)) continue;
     CADRE_TRY(const bool valid, keeps_to(value, rest, path));
     if (!valid) continue;
-    if (part == SchemaPart::kRawStrings)
-      texts.push_back(regular.literal(value.get_ref<const std::string&>()));
-    else
-      texts.push_back(regular.literal(dump_json(value)));
+    const bool raw = part == SchemaPart::kRawStrings;
+    const std::string text = raw ? value.get_ref<const std::string&>() : dump_json(value);
+    bytes += text.size() + 1;
+    if (bytes > kMaxEnumBytes)
+      return fail(ErrorKind::kTooLarge, "{}.enum: more than {} bytes of values", path, kMaxEnumBytes);
+    texts.push_back(regular.literal(text));
   }
   if (part == SchemaPart::kRawStrings) return string_node(regular.either(std::move(texts)), part);
   Result<GrammarId> node = grammar_.automaton(regular.either(std::move(texts)));
@@ -245,8 +277,8 @@ Result<GrammarId> SchemaCompiler::compile_values(const Json& schema, const std::
   return node;
 }
 
-Result<GrammarId> SchemaCompiler::compile_type(std::string_view type, const Json& schema, const std::string& path,
-                                               SchemaPart part) {
+Result<GrammarId> SchemaCompiler::compile_type(std::string_view type, const Json& schema,
+                                               const std::string& path, SchemaPart part) {
   if (type == "null") return grammar_.literal("null");
   if (type == "boolean")
     return grammar_.automaton(
@@ -267,7 +299,8 @@ Result<GrammarId> SchemaCompiler::string_node(RegularBuilder::Id body, SchemaPar
       regular.sequence(regular.both(body, regular.complement(with_end)), regular.literal(raw_end_.spelled)));
 }
 
-Result<GrammarId> SchemaCompiler::compile_string(const Json& schema, const std::string& path, SchemaPart part) {
+Result<GrammarId> SchemaCompiler::compile_string(const Json& schema, const std::string& path,
+                                                 SchemaPart part) {
   CADRE_TRY(const int64_t least, count_or(schema, "minLength", 0, path));
   CADRE_TRY(const int64_t most, count_or(schema, "maxLength", RegularBuilder::kUnbounded, path));
   const auto pattern = schema.find("pattern");
@@ -275,7 +308,8 @@ Result<GrammarId> SchemaCompiler::compile_string(const Json& schema, const std::
   if (pattern == schema.end() && format == schema.end() && part == SchemaPart::kAll)
     return grammar_.string(least, most);
   if (most != RegularBuilder::kUnbounded && least > most) return grammar_.choice({});
-  const StringEncoding encoding = part == SchemaPart::kRawStrings ? StringEncoding::kRaw : StringEncoding::kJson;
+  const StringEncoding encoding =
+      part == SchemaPart::kRawStrings ? StringEncoding::kRaw : StringEncoding::kJson;
   RegularBuilder& regular = grammar_.regular();
   RegularBuilder::Id body = any_string(regular, least, most, encoding);
   for (const bool is_pattern : {true, false}) {
@@ -306,14 +340,15 @@ Result<GrammarId> SchemaCompiler::compile_number(const Json& schema, bool intege
     Result<Decimal> step = Decimal::from(*found);
     if (!step) return at(path + ".multipleOf", step.error());
     // 0.01 and the like limit the places after the point, which is exact; 0.25 is not a matter of digits.
-    const bool power_of_ten = step->whole == "0" && step->fraction.find_first_not_of('0') + 1 == step->fraction.size() &&
+    const bool power_of_ten = step->whole == "0" &&
+                              step->fraction.find_first_not_of('0') + 1 == step->fraction.size() &&
                               step->fraction.back() == '1';
     if (step->fraction.empty() && *found <= kMaxDivisor) {
       range.integer = true;
       range.multiple_of = static_cast<int64_t>(found->get<double>());
     } else if (!power_of_ten) {
-      return invalid("{}.multipleOf: only whole numbers up to {} and 0.1, 0.01, ... are supported, found {}", path,
-                     kMaxDivisor, describe_json(*found));
+      return invalid("{}.multipleOf: only whole numbers up to {} and 0.1, 0.01, ... are supported, found {}",
+                     path, kMaxDivisor, describe_json(*found));
     } else if (!integer) {
       range.decimal_places = static_cast<int>(step->fraction.size());
     }
@@ -356,8 +391,7 @@ Result<GrammarId> SchemaCompiler::compile_array(const Json& schema, const std::s
   if (most < 0 && !limited) {
     rest = grammar_.choice({});
     grammar_.set_parts(rest, {nothing, grammar_.sequence({marks->comma, item, rest})});
-    if (counted == 0)
-      rest = grammar_.choice({nothing, grammar_.sequence({marks->space, item, rest})});
+    if (counted == 0) rest = grammar_.choice({nothing, grammar_.sequence({marks->space, item, rest})});
   }
   for (int64_t i = counted - 1; i >= 0; --i) {
     const GrammarId next = i < prefix_count ? first_items[static_cast<size_t>(i)] : item;
@@ -368,8 +402,9 @@ Result<GrammarId> SchemaCompiler::compile_array(const Json& schema, const std::s
 }
 
 /// Members that the schema does not name, from none on; after a comma unless they are the first.
-Result<GrammarId> SchemaCompiler::compile_further_members(const std::vector<Member>& members, const Json& schema,
-                                                          bool first, const std::string& path) {
+Result<GrammarId> SchemaCompiler::compile_further_members(const std::vector<Member>& members,
+                                                          const Json& schema, bool first,
+                                                          const std::string& path) {
   CADRE_TRY(const Punctuation* const marks, punctuation());
   RegularBuilder& regular = grammar_.regular();
   std::vector<RegularBuilder::Id> named;
@@ -378,13 +413,16 @@ Result<GrammarId> SchemaCompiler::compile_further_members(const std::vector<Memb
     named.push_back(regular.literal(encode_string(member.name, StringEncoding::kJson)));
   const auto other = regular.both(any_string(regular, 0, RegularBuilder::kUnbounded, StringEncoding::kJson),
                                   regular.complement(regular.either(std::move(named))));
-  Result<GrammarId> key = grammar_.key(regular.sequence({regular.literal("\""), other, regular.literal("\"")}));
+  Result<GrammarId> key =
+      grammar_.key(regular.sequence({regular.literal("\""), other, regular.literal("\"")}));
   if (!key) return at(path, key.error());
   CADRE_TRY(const GrammarId value, compile(schema, path + ".additionalProperties"));
   const GrammarId more = grammar_.choice({});
-  grammar_.set_parts(more, {grammar_.empty(), grammar_.sequence({marks->comma, *key, marks->colon, value, more})});
+  grammar_.set_parts(more,
+                     {grammar_.empty(), grammar_.sequence({marks->comma, *key, marks->colon, value, more})});
   if (!first) return more;
-  return grammar_.choice({grammar_.empty(), grammar_.sequence({marks->space, *key, marks->colon, value, more})});
+  return grammar_.choice(
+      {grammar_.empty(), grammar_.sequence({marks->space, *key, marks->colon, value, more})});
 }
 
 Result<std::vector<SchemaCompiler::Member>> SchemaCompiler::list_members(const Json& schema,
@@ -393,9 +431,11 @@ Result<std::vector<SchemaCompiler::Member>> SchemaCompiler::list_members(const J
   std::set<std::string> required;
   const auto list = schema.find("required");
   if (list != schema.end()) {
-    if (!list->is_array()) return invalid("{}.required: expected a list of names, found {}", path, describe_json(*list));
+    if (!list->is_array())
+      return invalid("{}.required: expected a list of names, found {}", path, describe_json(*list));
     for (const Json& name : *list) {
-      if (!name.is_string()) return invalid("{}.required: expected names, found {}", path, describe_json(name));
+      if (!name.is_string())
+        return invalid("{}.required: expected names, found {}", path, describe_json(name));
       required.insert(name.get<std::string>());
     }
   }
@@ -403,7 +443,8 @@ Result<std::vector<SchemaCompiler::Member>> SchemaCompiler::list_members(const J
     if (!properties->is_object())
       return invalid("{}.properties: expected an object, found {}", path, describe_json(*properties));
     for (const auto& [name, property] : properties->items())
-      members.push_back({name, property, fmt::format("{}.properties.{}", path, name), required.erase(name) > 0});
+      members.push_back(
+          {name, property, fmt::format("{}.properties.{}", path, name), required.erase(name) > 0});
   }
   if (required.empty()) return members;
   const Json further = schema.value("additionalProperties", Json(true));
@@ -413,13 +454,15 @@ Result<std::vector<SchemaCompiler::Member>> SchemaCompiler::list_members(const J
   return members;
 }
 
-Result<std::vector<SchemaCompiler::Member>> SchemaCompiler::members(const Json& schema, const std::string& path) {
+Result<std::vector<SchemaCompiler::Member>> SchemaCompiler::members(const Json& schema,
+                                                                    const std::string& path) {
   CADRE_TRY(const Json flat, merger_.flatten(schema, path));
   CADRE_CHECK_OK(check_keywords(flat, path));
   if (!flat.is_object()) return invalid("{}: expected a schema of an object", path);
   for (const char* const keyword : {"anyOf", "oneOf", "enum"})
     if (flat.contains(keyword)) return invalid("{}: '{}' is not supported here", path, keyword);
-  if (flat.contains("type") && std::find(flat["type"].begin(), flat["type"].end(), "object") == flat["type"].end())
+  if (flat.contains("type") &&
+      std::find(flat["type"].begin(), flat["type"].end(), "object") == flat["type"].end())
     return invalid("{}.type: expected an object", path);
   return list_members(flat, path);
 }

@@ -65,8 +65,8 @@ class SchemaCompiler {
 
   Result<GrammarId> compile_reference(const Json& reference, const std::string& path, SchemaPart part);
   Result<GrammarId> compile_flat(const Json& schema, const std::string& path, SchemaPart part);
-  Result<GrammarId> compile_alternatives(const Json& schema, const std::string& keyword, const std::string& path,
-                                         SchemaPart part);
+  Result<GrammarId> compile_alternatives(const Json& schema, const std::string& keyword,
+                                         const std::string& path, SchemaPart part);
   Result<GrammarId> compile_values(const Json& schema, const std::string& path, SchemaPart part);
   Result<bool> keeps_to(const Json& value, const Json& schema, const std::string& path);
   Result<GrammarId> compile_type(std::string_view type, const Json& schema, const std::string& path,
@@ -76,8 +76,8 @@ class SchemaCompiler {
   Result<GrammarId> compile_array(const Json& schema, const std::string& path);
   Result<GrammarId> compile_object(const Json& schema, const std::string& path);
   static Result<std::vector<Member>> list_members(const Json& schema, const std::string& path);
-  Result<GrammarId> compile_further_members(const std::vector<Member>& members, const Json& schema, bool first,
-                                            const std::string& path);
+  Result<GrammarId> compile_further_members(const std::vector<Member>& members, const Json& schema,
+                                            bool first, const std::string& path);
   Result<GrammarId> string_node(RegularBuilder::Id body, SchemaPart part);
   Result<const Punctuation*> punctuation();
   /// Any JSON value.

@@ -14,9 +14,9 @@ constexpr int kMaxWork = 20'000;  // schemas that are flattened or merged
 constexpr int kMaxDepth = 64;     // references and combinations inside each other
 
 constexpr std::array<std::string_view, 18> kAnnotations = {
-    "title",    "description", "default",         "examples",         "example",   "$schema",
-    "$id",      "id",          "$comment",        "deprecated",       "readOnly",  "writeOnly",
-    "$anchor",  "$defs",       "definitions",     "contentMediaType", "contentEncoding", "$vocabulary"};
+    "title",   "description", "default",     "examples",         "example",         "$schema",
+    "$id",     "id",          "$comment",    "deprecated",       "readOnly",        "writeOnly",
+    "$anchor", "$defs",       "definitions", "contentMediaType", "contentEncoding", "$vocabulary"};
 
 /// The types that both lists allow.
 Json common_types(const Json& left, const Json& right) {
@@ -56,7 +56,8 @@ Json merge_properties(const Json& left, const Json& right) {
   if (theirs == nullptr || !theirs->is_object()) theirs = &none;
   Json merged = Json::object();
   for (const auto& [name, schema] : ours->items())
-    merged[name] = both_schemas(schema, theirs->contains(name) ? (*theirs)[name] : additional_properties(right));
+    merged[name] =
+        both_schemas(schema, theirs->contains(name) ? (*theirs)[name] : additional_properties(right));
   for (const auto& [name, schema] : theirs->items())
     if (!ours->contains(name)) merged[name] = both_schemas(schema, additional_properties(left));
   return merged;
@@ -74,9 +75,10 @@ Status normalise_type(Json& schema, const std::string& path) {
   if (found != schema.end()) {
     Json types = found->is_array() ? *found : Json::array({*found});
     for (const Json& type : types)
-      if (!type.is_string() || std::find(kTypes.begin(), kTypes.end(), type.get<std::string>()) == kTypes.end())
-        return invalid("{}.type: expected one of {}, or a list of them, found {}", path, fmt::join(kTypes, ", "),
-                       describe_json(type));
+      if (!type.is_string() ||
+          std::find(kTypes.begin(), kTypes.end(), type.get<std::string>()) == kTypes.end())
+        return invalid("{}.type: expected one of {}, or a list of them, found {}", path,
+                       fmt::join(kTypes, ", "), describe_json(type));
     *found = std::move(types);
   }
   const auto nullable = schema.find("nullable");
@@ -111,7 +113,8 @@ bool has_json_type(const Json& value, std::string_view type) {
 
 Status SchemaMerger::count_work(std::string_view path) {
   if (++work_ <= kMaxWork) return {};
-  return fail(ErrorKind::kTooLarge, "{}: the schema takes more than {} steps to put together", path, kMaxWork);
+  return fail(ErrorKind::kTooLarge, "{}: the schema takes more than {} steps to put together", path,
+              kMaxWork);
 }
 
 Result<SchemaMerger::Target> SchemaMerger::resolve(const Json& reference, std::string_view path) const {
@@ -150,11 +153,13 @@ Result<Json> SchemaMerger::flatten(const Json& schema, const std::string& path) 
   if (schema.is_boolean()) return schema;
   if (!schema.is_object()) return invalid("{}: expected a schema, found {}", path, describe_json(schema));
   if (depth_ == kMaxDepth)
-    return fail(ErrorKind::kTooLarge, "{}: references and allOf inside each other more than {} deep, or in a circle", path,
+    return fail(ErrorKind::kTooLarge,
+                "{}: references and allOf inside each other more than {} deep, or in a circle", path,
                 kMaxDepth);
   Json rest = Json::object();
   for (const auto& [keyword, value] : schema.items())
-    if (keyword != "$ref" && keyword != "allOf" && keyword != "const" && !is_annotation(keyword)) rest[keyword] = value;
+    if (keyword != "$ref" && keyword != "allOf" && keyword != "const" && !is_annotation(keyword))
+      rest[keyword] = value;
   CADRE_CHECK_OK(normalise_type(rest, path));
   ++depth_;
   Result<Json> merged = std::move(rest);
@@ -172,7 +177,8 @@ Result<Json> SchemaMerger::flatten(const Json& schema, const std::string& path) 
   }
   if (const auto found = schema.find("allOf"); found != schema.end()) {
     if (!is_subschema_list(*found)) merged = invalid("{}.allOf: expected a list of schemas", path);
-    for (size_t i = 0; i < found->size() && merged; ++i) add((*found)[i], fmt::format("{}.allOf[{}]", path, i));
+    for (size_t i = 0; i < found->size() && merged; ++i)
+      add((*found)[i], fmt::format("{}.allOf[{}]", path, i));
   }
   if (const auto found = schema.find("const"); found != schema.end() && merged)
     merged = merge(*merged, Json{{"enum", Json::array({*found})}}, path);
@@ -292,7 +298,8 @@ Result<bool> SchemaMerger::exclude_each_other(const Json& left, const Json& righ
   };
   const auto property = [](const Json& schema, const std::string& name) {
     const Json* properties = json_member(schema, "properties");
-    if (properties != nullptr && properties->is_object() && properties->contains(name)) return (*properties)[name];
+    if (properties != nullptr && properties->is_object() && properties->contains(name))
+      return (*properties)[name];
     return additional_properties(schema);
   };
   for (const auto& [one, other] : {std::pair(&ours, &theirs), std::pair(&theirs, &ours)}) {

@@ -37,7 +37,8 @@ class SchemaMerger {
   Result<Json> merge(const Json& left, const Json& right, const std::string& path);
 
   /// Whether it is certain that no value is valid against both.
-  Result<bool> exclude_each_other(const Json& left, const Json& right, const std::string& path, int depth = 0);
+  Result<bool> exclude_each_other(const Json& left, const Json& right, const std::string& path,
+                                  int depth = 0);
 
  private:
   Status merge_keyword(Json& merged, const std::string& keyword, const Json& value, const std::string& path);

@@ -90,7 +90,8 @@ RegularBuilder::Id utf8_range(RegularBuilder& regular, char32_t first, char32_t 
       // Leads between the two ends share their continuation, so they go together.
       char32_t lead_last = lead;
       if (from == 0 && to == mask)
-        while (lead_last < high >> shift && (lead_last + 1 < high >> shift || (high & mask) == mask)) ++lead_last;
+        while (lead_last < high >> shift && (lead_last + 1 < high >> shift || (high & mask) == mask))
+          ++lead_last;
       const auto byte = [&](char32_t value) { return static_cast<uint8_t>(length.lead | value); };
       add_utf8(regular, regular.bytes(byte(lead), byte(lead_last)), from, to, length.following, parts);
       lead = lead_last;
@@ -100,16 +101,20 @@ RegularBuilder::Id utf8_range(RegularBuilder& regular, char32_t first, char32_t 
 }
 
 RegularBuilder::Id json_character(RegularBuilder& regular) {
-  const auto hex = regular.either({regular.bytes('0', '9'), regular.bytes('a', 'f'), regular.bytes('A', 'F')});
+  const auto hex =
+      regular.either({regular.bytes('0', '9'), regular.bytes('a', 'f'), regular.bytes('A', 'F')});
   const auto d = regular.either({regular.bytes('d', 'd'), regular.bytes('D', 'D')});
-  const auto not_d = regular.either({regular.bytes('0', '9'), regular.bytes('a', 'c'), regular.bytes('e', 'f'),
-                                     regular.bytes('A', 'C'), regular.bytes('E', 'F')});
-  const auto high = regular.either({regular.bytes('8', '9'), regular.bytes('a', 'b'), regular.bytes('A', 'B')});
+  const auto not_d =
+      regular.either({regular.bytes('0', '9'), regular.bytes('a', 'c'), regular.bytes('e', 'f'),
+                      regular.bytes('A', 'C'), regular.bytes('E', 'F')});
+  const auto high =
+      regular.either({regular.bytes('8', '9'), regular.bytes('a', 'b'), regular.bytes('A', 'B')});
   const auto low = regular.either({regular.bytes('c', 'f'), regular.bytes('C', 'F')});
-  const auto plain = regular.either({regular.sequence({not_d, hex, hex, hex}),
-                                     regular.sequence({d, regular.bytes('0', '7'), hex, hex})});
+  const auto plain = regular.either(
+      {regular.sequence({not_d, hex, hex, hex}), regular.sequence({d, regular.bytes('0', '7'), hex, hex})});
   const auto pair = regular.sequence({d, high, hex, hex, regular.literal("\\u"), d, low, hex, hex});
-  std::vector<RegularBuilder::Id> escapes{regular.sequence(regular.literal("u"), regular.either({plain, pair}))};
+  std::vector<RegularBuilder::Id> escapes{
+      regular.sequence(regular.literal("u"), regular.either({plain, pair}))};
   for (const char c : std::string_view("\"\\/bfnrt"))
     escapes.push_back(regular.bytes(static_cast<uint8_t>(c), static_cast<uint8_t>(c)));
   return regular.either({regular.sequence(regular.literal("\\"), regular.either(std::move(escapes))),

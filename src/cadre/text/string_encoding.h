@@ -18,7 +18,8 @@ enum class StringEncoding {
 RegularBuilder::Id utf8_range(RegularBuilder& regular, char32_t first, char32_t last);
 
 /// One code point from `first` to `last` as `encoding` spells it.
-RegularBuilder::Id encoded_range(RegularBuilder& regular, char32_t first, char32_t last, StringEncoding encoding);
+RegularBuilder::Id encoded_range(RegularBuilder& regular, char32_t first, char32_t last,
+                                 StringEncoding encoding);
 
 /// `text`, valid UTF-8, without quotes around it.
 std::string encode_string(std::string_view text, StringEncoding encoding);

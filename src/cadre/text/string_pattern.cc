@@ -30,9 +30,9 @@ const Ranges& word_ranges() {
 }
 /// WhiteSpace and LineTerminator of ECMA-262.
 const Ranges& space_ranges() {
-  static const Ranges kRanges{{9, 13},           {' ', ' '},       {0xA0, 0xA0},     {0x1680, 0x1680},
-                              {0x2000, 0x200A},  {0x2028, 0x2029}, {0x202F, 0x202F}, {0x205F, 0x205F},
-                              {0x3000, 0x3000},  {0xFEFF, 0xFEFF}};
+  static const Ranges kRanges{{9, 13},          {' ', ' '},       {0xA0, 0xA0},     {0x1680, 0x1680},
+                              {0x2000, 0x200A}, {0x2028, 0x2029}, {0x202F, 0x202F}, {0x205F, 0x205F},
+                              {0x3000, 0x3000}, {0xFEFF, 0xFEFF}};
   return kRanges;
 }
 
@@ -106,7 +106,8 @@ class PatternParser {
   }
 
   Result<Id> parse_group(int depth) {
-    if (depth == kMaxDepth) return fail(ErrorKind::kTooLarge, "groups nested deeper than {} levels", kMaxDepth);
+    if (depth == kMaxDepth)
+      return fail(ErrorKind::kTooLarge, "groups nested deeper than {} levels", kMaxDepth);
     if (take("?")) {
       if (take("<")) {
         if (peek() == '=' || peek() == '!') return unsupported("a lookbehind");
@@ -189,7 +190,8 @@ class PatternParser {
           return character(static_cast<uint8_t>(c));
     }
     at_ -= 2;
-    return unsupported(fmt::format("the escape '{}'", pattern_.substr(at_, 1 + decode_utf8(pattern_, at_ + 1).length)));
+    return unsupported(
+        fmt::format("the escape '{}'", pattern_.substr(at_, 1 + decode_utf8(pattern_, at_ + 1).length)));
   }
 
   std::optional<char32_t> take_hex(size_t digits) {
@@ -248,7 +250,8 @@ class PatternParser {
       CADRE_TRY(const Ranges last, parse_class_atom());
       const bool characters = first.size() == 1 && first[0].first == first[0].second && last.size() == 1 &&
                               last[0].first == last[0].second;
-      if (!characters || first[0].first > last[0].first) return unsupported("a range of this kind in a class");
+      if (!characters || first[0].first > last[0].first)
+        return unsupported("a range of this kind in a class");
       ranges.emplace_back(first[0].first, last[0].first);
     }
     return one_of(negated ? complement(std::move(ranges)) : ranges);
@@ -257,7 +260,8 @@ class PatternParser {
   std::optional<int64_t> take_number() {
     const size_t begin = at_;
     int64_t value = 0;
-    while (!at_end() && peek() >= '0' && peek() <= '9' && value <= kMaxRepeat) value = value * 10 + (pattern_[at_++] - '0');
+    while (!at_end() && peek() >= '0' && peek() <= '9' && value <= kMaxRepeat)
+      value = value * 10 + (pattern_[at_++] - '0');
     return at_ == begin ? std::nullopt : std::optional(value);
   }
 
@@ -279,7 +283,8 @@ class PatternParser {
       if (!take('}')) return unsupported("a '{' that is no quantifier");
       if (least > kMaxRepeat || most > kMaxRepeat)
         return fail(ErrorKind::kTooLarge, "byte {}: more than {} repetitions", at_, kMaxRepeat);
-      if (most != RegularBuilder::kUnbounded && least > most) return unsupported("a quantifier with its ends swapped");
+      if (most != RegularBuilder::kUnbounded && least > most)
+        return unsupported("a quantifier with its ends swapped");
     } else {
       return atom;
     }
@@ -301,7 +306,8 @@ struct Format {
 /// Patterns of all formats. Days are those that the month has, 29 February in leap years alone.
 const std::vector<Format>& formats() {
   static const std::vector<Format> kFormats = [] {
-    const std::string leap_year = R"((?:\d\d(?:0[48]|[2468][048]|[13579][26])|(?:[02468][048]|[13579][26])00))";
+    const std::string leap_year =
+        R"((?:\d\d(?:0[48]|[2468][048]|[13579][26])|(?:[02468][048]|[13579][26])00))";
     const std::string date = R"((?:\d{4}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12]\d|3[01])|(?:0[469]|11)-)"
                              R"((?:0[1-9]|[12]\d|30)|02-(?:0[1-9]|1\d|2[0-8]))|)" +
                              leap_year + "-02-29)";
@@ -330,7 +336,8 @@ const std::vector<Format>& formats() {
         {"date", date},
         {"time", time},
         {"date-time", date + "T" + time},
-        {"duration", "P(?:(?:\\d{1,9}Y" + months + "?|" + months + ")(?:" + hours + ")?|" + hours + "|\\d{1,9}W)"},
+        {"duration",
+         "P(?:(?:\\d{1,9}Y" + months + "?|" + months + ")(?:" + hours + ")?|" + hours + "|\\d{1,9}W)"},
         {"uuid", "[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}"},
         {"email", atom + "(?:\\." + atom + "){0,2}@" + label + "(?:\\." + label + "){1,3}"},
         {"hostname", hostname},
@@ -352,7 +359,8 @@ Result<RegularBuilder::Id> compile_format(RegularBuilder& regular, std::string_v
                                           StringEncoding encoding) {
   std::string names;
   for (const Format& known : formats()) {
-    if (known.name == format) return compile_pattern(regular, fmt::format("^(?:{})$", known.pattern), encoding);
+    if (known.name == format)
+      return compile_pattern(regular, fmt::format("^(?:{})$", known.pattern), encoding);
     names.append(names.empty() ? "" : ", ").append(known.name);
   }
   return fail(ErrorKind::kNotFound, "'{}' is not supported; there are {}", format, names);

@@ -25,11 +25,11 @@ class TokenTrie {
 
   /// Nodes in depth-first order: the subtree of node n is [n, nodes()[n].end).
   struct Node {
-    uint32_t end = 0;           ///< one past the last node of the subtree
-    uint32_t parent = 0;        ///< of the root: itself
-    int32_t tokens_begin = 0;   ///< its tokens in tokens(): several ids may have the same bytes
+    uint32_t end = 0;          ///< one past the last node of the subtree
+    uint32_t parent = 0;       ///< of the root: itself
+    int32_t tokens_begin = 0;  ///< its tokens in tokens(): several ids may have the same bytes
     uint16_t tokens_count = 0;
-    uint8_t byte = 0;           ///< that leads here from the parent
+    uint8_t byte = 0;  ///< that leads here from the parent
   };
 
   static std::shared_ptr<const TokenTrie> create(const Tokenizer& tokenizer);
@@ -54,8 +54,8 @@ class TokenTrie {
 
   std::vector<Node> nodes_;
   std::vector<int32_t> tokens_;
-  std::string bytes_;         // of all tokens, by id
-  std::vector<size_t> ends_;  // in bytes_
+  std::string bytes_;                 // of all tokens, by id
+  std::vector<size_t> ends_;          // in bytes_
   std::vector<std::string> markers_;  // longest first
   size_t max_token_bytes_ = 0;
 };

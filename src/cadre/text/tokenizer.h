@@ -81,8 +81,8 @@ class Tokenizer {
 
   /// False also for ids outside of the vocabulary.
   bool is_special(int32_t id) const;
-  /// Whether it was added to the vocabulary as a whole, special or not: `<｜User｜>`. Such a token is never made
-  /// of text by merges.
+  /// Whether it was added to the vocabulary as a whole, special or not: `<｜User｜>`. Such a token is never
+  /// made of text by merges.
   bool is_added(int32_t id) const;
 
   /// Highest id + 1; the model's own vocab_size may be larger.
