@@ -57,7 +57,8 @@ class Answers {
         message.finish = 'stopped'
         outcome = 'Stopped.'
       } else {
-        message.error = { message: error.message, status: error.status ?? 0, retryAfter: error.retryAfter ?? null }
+        const { status = 0, code = '', retryAfter = null } = error
+        message.error = { message: error.message, status, code, retryAfter }
         outcome = `The answer failed: ${error.message}`
         models.refresh()
       }

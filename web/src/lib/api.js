@@ -3,9 +3,10 @@ import { readEvents } from './sse.js'
 
 /** What went wrong, in words for the reader; `status` 0: no answer came at all. */
 export class ApiError extends Error {
-  constructor(message, { status = 0, retryAfter = null } = {}) {
+  constructor(message, { status = 0, code = '', retryAfter = null } = {}) {
     super(message)
     this.status = status
+    this.code = code
     this.retryAfter = retryAfter
   }
 }
@@ -15,9 +16,11 @@ const unreachable = () => new ApiError('The server cannot be reached. Is it runn
 const headers = (key) => (key ? { Authorization: `Bearer ${key}` } : {})
 
 async function errorOf(response) {
+  let code = ''
   let message = `The server answered ${response.status} ${response.statusText}`.trimEnd()
   try {
     const body = await response.json()
+    if (typeof body?.error?.code === 'string') code = body.error.code
     if (typeof body?.error?.message === 'string') message = body.error.message
     else if (typeof body?.error === 'string') message = body.error
   } catch {
@@ -26,6 +29,7 @@ async function errorOf(response) {
   const seconds = Number.parseInt(response.headers.get('Retry-After') ?? '', 10)
   return new ApiError(message, {
     status: response.status,
+    code,
     retryAfter: Number.isFinite(seconds) ? seconds : null,
   })
 }

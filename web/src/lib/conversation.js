@@ -4,7 +4,8 @@
  * Plain data and functions; the store around them is conversations.svelte.js.
  *
  * @typedef {{id: string, parent: string|null, role: 'user'|'assistant', content: string, created: number,
- *   reasoning?: string, model?: string, finish?: string, error?: {message: string, status: number},
+ *   reasoning?: string, model?: string, finish?: string, error?: {message: string, status: number, code: string,
+ *   retryAfter: number|null},
  *   timing?: {firstTokenMs?: number, thoughtMs?: number, tokensPerSecond?: number, tokens?: number,
  *   cached?: number, prompt?: number}}} Message
  * @typedef {{id: string, title: string, named: boolean, created: number, updated: number, head: string|null,

@@ -14,6 +14,7 @@ export function rate(value) {
 export function seconds(value) {
   if (!Number.isFinite(value)) return '–'
   if (value === 0) return '0'
+  if (value < 0.01) return `${(value * 1000).toFixed(1)} ms`
   if (value < 1) return `${Math.round(value * 1000)} ms`
   if (value < 60) return `${value.toFixed(value < 10 ? 2 : 1)} s`
   return duration(value)

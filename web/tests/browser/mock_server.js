@@ -1,7 +1,7 @@
 /**
  * A server that speaks what the page asks for, with answers that tests can foretell. What it answers hangs on
  * words in the last message: "slow" (many words, one each 30 ms), "code", "hostile", "think", "fail", "busy",
- * "locked" (401 until the key is "secret"), "break" (the connection ends half-way); anything else is echoed.
+ * "locked" (401 until the key is "secret"), "too much" (400), "break" (the connection ends half-way); anything else is echoed.
  */
 import { readFileSync } from 'node:fs'
 import { createServer } from 'node:http'
@@ -84,6 +84,10 @@ export class MockServer {
       return json(response, 429, { error: { message: 'The queue is full (512 requests).' } }, { 'Retry-After': '2' })
     }
     if (last.includes('fail') && first) return json(response, 500, { error: { message: 'The tensors are on fire.' } })
+    if (last.includes('too much')) {
+      const error = { message: 'The prompt has 300 tokens, the context 256.', code: 'context_length_exceeded' }
+      return json(response, 400, { error })
+    }
     if (last.includes('locked') && request.headers.authorization !== 'Bearer secret') {
       return json(response, 401, { error: { message: 'A key is needed: Authorization: Bearer KEY.' } })
     }

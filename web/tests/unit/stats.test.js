@@ -50,7 +50,7 @@ test('history forgets what is older than its window', () => {
 
 test('numbers for people', () => {
   assert.deepEqual([rate(0.417), rate(41.26), rate(1234.5), rate(NaN)], ['0.42', '41.3', '1,235', '–'])
-  assert.deepEqual([seconds(0), seconds(0.0318), seconds(1.234), seconds(75)], ['0', '32 ms', '1.23 s', '1 min 15 s'])
+  assert.deepEqual([seconds(0), seconds(0.00083), seconds(0.0318), seconds(1.234), seconds(75)], ['0', '0.8 ms', '32 ms', '1.23 s', '1 min 15 s'])
   assert.deepEqual([duration(0.4), duration(59), duration(3600), duration(93784)], ['0 s', '59 s', '1 h', '1 d 2 h'])
   const noon = new Date(2026, 4, 20, 12).getTime()
   const daysAgo = (days) => new Date(2026, 4, 20 - days, 23).getTime()
