@@ -44,9 +44,9 @@ std::vector<std::byte> snapshot_header(const Snapshot& snapshot) {
                 .checksum = 0};
   std::copy(kMagic.begin(), kMagic.end(), fields.magic);
   fields.checksum = checksum(fields, tokens, snapshot.page);
-  const auto bytes = std::as_bytes(std::span(&fields, 1));
-  std::vector<std::byte> header(bytes.begin(), bytes.end());
-  header.insert(header.end(), tokens.begin(), tokens.end());
+  std::vector<std::byte> header(sizeof(fields) + tokens.size());
+  std::memcpy(header.data(), &fields, sizeof(fields));
+  std::memcpy(header.data() + sizeof(fields), tokens.data(), tokens.size());
   return header;
 }
 
