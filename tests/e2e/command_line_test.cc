@@ -42,7 +42,7 @@ TEST(CommandLine, WrongUsageIsTwo) {
 }
 
 TEST(CommandLine, PlannedCommandsSayThatTheyAreNotThere) {
-  for (const char* command : {"serve", "eval", "plan", "experts", "redteam"}) {
+  for (const char* command : {"eval", "plan", "experts", "redteam"}) {
     const auto result = run_cadre(std::string(command) + " whatever --flag");
     EXPECT_EQ(result.exit_code, 2) << command;
     EXPECT_NE(result.err.find("not there yet"), std::string::npos) << command;
