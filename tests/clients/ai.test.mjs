@@ -13,7 +13,7 @@ let request;
 before(async () => {
   server = await startServer();
   provider = createOpenAICompatible({name: 'cadre', baseURL: `${server.url}/v1`, includeUsage: true});
-  request = {model: provider('cadre-s-standin'), prompt: 'Tell me a story.', temperature: 0, maxOutputTokens: 24,
+  request = {model: provider('cadre-s'), prompt: 'Tell me a story.', temperature: 0, maxOutputTokens: 24,
              maxRetries: 0};
 });
 after(async () => assert.equal(await server.stop(), 0));
@@ -30,7 +30,7 @@ test('text, whole and as a stream', async () => {
 });
 
 test('embeddings', async () => {
-  const {embedding} = await embed({model: provider.textEmbeddingModel('cadre-s-standin'), value: 'A cat.'});
+  const {embedding} = await embed({model: provider.textEmbeddingModel('cadre-s'), value: 'A cat.'});
   assert.ok(Math.abs(embedding.reduce((sum, x) => sum + x * x, 0) - 1) < 1e-4);
 });
 

@@ -8,7 +8,7 @@ import {startServer} from './server.mjs';
 let server;
 let client;
 const request = {
-  model: 'cadre-s-standin',
+  model: 'cadre-s',
   max_tokens: 24,
   temperature: 0,
   messages: [{role: 'user', content: 'Tell me a story.'}],

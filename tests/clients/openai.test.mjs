@@ -7,7 +7,7 @@ import {startServer} from './server.mjs';
 
 let server;
 let client;
-const model = 'cadre-s-standin';
+const model = 'cadre-s';
 const messages = [{role: 'user', content: 'Tell me a story.'}];
 const greedy = {model, messages, temperature: 0, max_tokens: 24};
 

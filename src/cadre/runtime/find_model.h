@@ -9,7 +9,7 @@
 namespace cadre {
 
 /// The model that runs when none is named.
-inline constexpr const char* kBundledModel = "cadre-s-standin";
+inline constexpr const char* kBundledModel = "cadre-s";
 
 /// The path of a model: `name` itself if it exists or contains a path separator; else looked up in
 /// $CADRE_MODELS (default ~/.cache/cadre/models), in the Hugging Face cache (`org/name`; $HF_HUB_CACHE,

@@ -11,7 +11,7 @@ constexpr const char* kAnswer = "Hello there, world.";
 class Anthropic : public ServiceTest {
  protected:
   static Json message(const std::string& more = {}) {
-    return json(R"({"model": "standin", "max_tokens": 100, "messages": [{"role": "user", "content": "Hi"}])" +
+    return json(R"({"model": "cadre-xs", "max_tokens": 100, "messages": [{"role": "user", "content": "Hi"}])" +
                 more + "}");
   }
 };

@@ -30,7 +30,7 @@ class ChatTask : public ServiceTest {
   static Json chat(const std::string& more) { return json(fmt::format("{{{}, {}}}", kMessages, more)); }
 
  private:
-  TextAssets assets_ = load_text_assets(CADRE_SOURCE_DIR "/models/cadre-s-standin").value();
+  TextAssets assets_ = load_text_assets(CADRE_SOURCE_DIR "/tests/data/cadre-xs").value();
   ServedModel thinking_model_;
 };
 

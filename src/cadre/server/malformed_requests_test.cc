@@ -21,7 +21,7 @@ constexpr const char* kCount = "/v1/messages/count_tokens";
 /// Fields that several endpoints share are put beside what each of them needs.
 constexpr const char* kSharedFields[][2] = {
     {R"("model": 5)", "model"},
-    {R"("model": ["standin"])", "model"},
+    {R"("model": ["cadre-xs"])", "model"},
     {R"("stream": "yes")", "stream"},
     {R"("stream": 1)", "stream"},
     {R"("temperature": "hot")", "temperature"},

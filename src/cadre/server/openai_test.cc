@@ -25,7 +25,7 @@ TEST_F(OpenAi, ChatAnswersWithMessageAndUsage) {
   const Json answer = post_json("/v1/chat/completions", chat());
   EXPECT_TRUE(answer["id"].get<std::string>().starts_with("chatcmpl-"));
   EXPECT_EQ(answer["object"], "chat.completion");
-  EXPECT_EQ(answer["model"], "standin");
+  EXPECT_EQ(answer["model"], "cadre-xs");
   const Json& choice = answer["choices"][0];
   EXPECT_EQ(choice["message"]["role"], "assistant");
   EXPECT_EQ(choice["message"]["content"], kAnswer);
@@ -280,7 +280,7 @@ TEST_F(OpenAi, ResponsesStreamInTheOrderThatClientsExpect) {
 TEST_F(OpenAi, ModelsAreListedWithTheirLimits) {
   const Json list = parse_json(ask("GET", "/v1/models").body, "answer").value();
   ASSERT_EQ(list["data"].size(), 2u);
-  EXPECT_EQ(list["data"][0]["id"], "standin");
+  EXPECT_EQ(list["data"][0]["id"], "cadre-xs");
   EXPECT_EQ(list["data"][0]["max_model_len"], 256);
   EXPECT_EQ(list["data"][0]["cadre"]["experts"], 16);
   EXPECT_EQ(parse_json(ask("GET", "/v1/models/other-name").body, "answer").value()["id"], "other-name");

@@ -186,12 +186,12 @@ class RecordingExchange final : public HttpExchange {
 /// The model that ships with the project, without its weights.
 inline const ServedModel& test_model() {
   static const TextAssets assets = [] {
-    auto loaded = load_text_assets(CADRE_SOURCE_DIR "/models/cadre-s-standin");
+    auto loaded = load_text_assets(CADRE_SOURCE_DIR "/tests/data/cadre-xs");
     EXPECT_TRUE(loaded.has_value()) << loaded.error().message;
     return std::move(*loaded);
   }();
   static const ServedModel model = [] {
-    ServedModel served{.names = {"standin", "other-name"}, .context_tokens = 256};
+    ServedModel served{.names = {"cadre-xs", "other-name"}, .context_tokens = 256};
     served.set_assets(assets);
     served.config.vocab_size = 4096;
     served.config.hidden_size = 2;

@@ -158,7 +158,7 @@ TEST_F(ServiceRoutes, MetricsCountWhatHappened) {
 TEST_F(ServiceRoutes, StatsAreTheSameAsJson) {
   post("/v1/chat/completions", kChatBody);
   const Json stats = json(ask("GET", "/cadre/stats").body);
-  EXPECT_EQ(stats["model"]["name"], "standin");
+  EXPECT_EQ(stats["model"]["name"], "cadre-xs");
   EXPECT_EQ(stats["model"]["context_tokens"], 256);
   EXPECT_EQ(stats["seconds"]["first_token"]["count"], 1);
   EXPECT_TRUE(stats["seconds"]["first_token"]["p50"].is_number());
