@@ -89,7 +89,7 @@ RegularBuilder::Id RegularBuilder::sequence(const std::vector<Id>& parts) {
   return id;
 }
 
-RegularBuilder::Id RegularBuilder::either(std::vector<Id> parts) {
+RegularBuilder::Id RegularBuilder::either(const std::vector<Id>& parts) {
   std::vector<Id> flat;
   for (const Id part : parts) {
     const Node& node = nodes_[static_cast<size_t>(part)];
@@ -161,7 +161,7 @@ RegularBuilder::Id RegularBuilder::derivative(Id id, uint8_t byte) {
       std::vector<Id> parts;
       parts.reserve(node.parts.size());
       for (const Id part : node.parts) parts.push_back(derivative(part, byte));
-      result = either(std::move(parts));
+      result = either(parts);
       break;
     }
     case Kind::kBoth:

@@ -57,7 +57,7 @@ class RegularBuilder {
   Id literal(std::string_view text);
   Id sequence(Id left, Id right);
   Id sequence(const std::vector<Id>& parts);
-  Id either(std::vector<Id> parts);
+  Id either(const std::vector<Id>& parts);
   Id both(Id left, Id right);
   Id complement(Id part);
   /// `most` may be kUnbounded.
