@@ -271,8 +271,8 @@ Result<GrammarId> SchemaCompiler::compile_values(const Json& schema, const std::
       return fail(ErrorKind::kTooLarge, "{}.enum: more than {} bytes of values", path, kMaxEnumBytes);
     texts.push_back(regular.literal(text));
   }
-  if (part == SchemaPart::kRawStrings) return string_node(regular.either(std::move(texts)), part);
-  Result<GrammarId> node = grammar_.automaton(regular.either(std::move(texts)));
+  if (part == SchemaPart::kRawStrings) return string_node(regular.either(texts), part);
+  Result<GrammarId> node = grammar_.automaton(regular.either(texts));
   if (!node) return at(path + ".enum", node.error());
   return node;
 }
@@ -412,7 +412,7 @@ Result<GrammarId> SchemaCompiler::compile_further_members(const std::vector<Memb
   for (const Member& member : members)
     named.push_back(regular.literal(encode_string(member.name, StringEncoding::kJson)));
   const auto other = regular.both(any_string(regular, 0, RegularBuilder::kUnbounded, StringEncoding::kJson),
-                                  regular.complement(regular.either(std::move(named))));
+                                  regular.complement(regular.either(named)));
   Result<GrammarId> key =
       grammar_.key(regular.sequence({regular.literal("\""), other, regular.literal("\"")}));
   if (!key) return at(path, key.error());

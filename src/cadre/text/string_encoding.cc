@@ -97,7 +97,7 @@ RegularBuilder::Id utf8_range(RegularBuilder& regular, char32_t first, char32_t 
       lead = lead_last;
     }
   }
-  return regular.either(std::move(parts));
+  return regular.either(parts);
 }
 
 RegularBuilder::Id json_character(RegularBuilder& regular) {
@@ -117,7 +117,7 @@ RegularBuilder::Id json_character(RegularBuilder& regular) {
       regular.sequence(regular.literal("u"), regular.either({plain, pair}))};
   for (const char c : std::string_view("\"\\/bfnrt"))
     escapes.push_back(regular.bytes(static_cast<uint8_t>(c), static_cast<uint8_t>(c)));
-  return regular.either({regular.sequence(regular.literal("\\"), regular.either(std::move(escapes))),
+  return regular.either({regular.sequence(regular.literal("\\"), regular.either(escapes)),
                          utf8_range(regular, ' ', '!'), utf8_range(regular, '#', '['),
                          utf8_range(regular, ']', 0x10FFFF)});
 }
@@ -136,7 +136,7 @@ RegularBuilder::Id encoded_range(RegularBuilder& regular, char32_t first, char32
   plain(']', 0x10FFFF);
   for (char32_t character = first; character <= std::min<char32_t>(last, '\\'); ++character)
     if (is_escaped(character)) parts.push_back(regular.literal(escape(character)));
-  return regular.either(std::move(parts));
+  return regular.either(parts);
 }
 
 std::string encode_string(std::string_view text, StringEncoding encoding) {

@@ -68,7 +68,7 @@ class PatternParser {
       alternatives.push_back(alternative);
     } while (take('|'));
     if (!at_end()) return unsupported(peek() == '$' ? "'$' inside of a pattern" : "an unopened ')'");
-    return regular_.either(std::move(alternatives));
+    return regular_.either(alternatives);
   }
 
  private:
@@ -91,7 +91,7 @@ class PatternParser {
   Id one_of(const Ranges& ranges) {
     std::vector<Id> parts;
     for (const auto& [first, last] : ranges) parts.push_back(encoded_range(regular_, first, last, encoding_));
-    return regular_.either(std::move(parts));
+    return regular_.either(parts);
   }
 
   /// Terms up to the end of an alternative.
@@ -125,7 +125,7 @@ class PatternParser {
     } while (take('|'));
     if (peek() == '$') return unsupported("'$' inside of a group");
     if (!take(')')) return unsupported("an unclosed group");
-    return regular_.either(std::move(alternatives));
+    return regular_.either(alternatives);
   }
 
   Result<Id> parse_atom(int depth) {
