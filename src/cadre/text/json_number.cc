@@ -23,7 +23,7 @@ class NumberWriter {
         {regular_.literal("0"), regular_.sequence(regular_.bytes('1', '9'), digits(0, most - 1))});
   }
   Id point() { return regular_.literal("."); }
-  Id either(std::vector<Id> parts) { return regular_.either(parts); }
+  Id either(const std::vector<Id>& parts) { return regular_.either(parts); }
   Id sequence(const std::vector<Id>& parts) { return regular_.sequence(parts); }
 
   /// Unsigned decimals, with and without a fraction, of at least `bound`.
