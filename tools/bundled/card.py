@@ -114,7 +114,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--name", required=True)
-    parser.add_argument("--per-skill", type=int, default=40)
+    parser.add_argument("--per-skill", type=int, default=20)
     parser.add_argument("--seed", type=int, default=2026)
     args = parser.parse_args()
     model = Measured(args.cadre, args.work, args.model)
