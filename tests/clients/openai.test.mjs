@@ -123,7 +123,7 @@ test('errors become the client\'s exceptions', async () => {
   await assert.rejects(client.chat.completions.create({...greedy, model: 'gpt-4'}), OpenAI.NotFoundError);
   const stranger = new OpenAI({baseURL: `${server.url}/v1`, apiKey: 'wrong', maxRetries: 0});
   await assert.rejects(stranger.models.list(), OpenAI.AuthenticationError);
-  const long = [{role: 'user', content: 'word '.repeat(5000)}];
+  const long = [{role: 'user', content: 'word '.repeat(40_000)}];
   await assert.rejects(client.chat.completions.create({...greedy, messages: long}),
                        (error) => error.code === 'context_length_exceeded');
 });
