@@ -63,11 +63,11 @@ TEST(Calibration, InstructionSetsAndThreadsChangeNoByte) {
     const auto collected = run_cadre("imatrix " + kModel + ' ' + texts.file("calibration.txt") +
                                      " --calibration-tokens 600 -o " + texts.file(name) + ".imatrix" + flags);
     ASSERT_EQ(collected.exit_code, 0) << collected.err;
-    const auto made = run_cadre("quantize " + kModel + ' ' + texts.file(name) + " --gptq " +
-                                texts.file("calibration.txt") +
-                                " --calibration-tokens 600 --rule 'layers.0.*=q4' --rule 'layers.1.*=q4'"
-                                " --rule '*=bf16'" +
-                                flags);
+    const auto made =
+        run_cadre("quantize " + kModel + ' ' + texts.file(name) + " --gptq " + texts.file("calibration.txt") +
+                  " --calibration-tokens 600 --rule 'layers.0.*=q4' --rule 'layers.1.*=q4'"
+                  " --rule '*=bf16'" +
+                  flags);
     ASSERT_EQ(made.exit_code, 0) << made.err;
   }
   EXPECT_EQ(testing::slurp(texts.file("a.imatrix")), testing::slurp(texts.file("b.imatrix")));

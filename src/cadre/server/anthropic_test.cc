@@ -11,8 +11,9 @@ constexpr const char* kAnswer = "Hello there, world.";
 class Anthropic : public ServiceTest {
  protected:
   static Json message(const std::string& more = {}) {
-    return json(R"({"model": "cadre-xs", "max_tokens": 100, "messages": [{"role": "user", "content": "Hi"}])" +
-                more + "}");
+    return json(
+        R"({"model": "cadre-xs", "max_tokens": 100, "messages": [{"role": "user", "content": "Hi"}])" + more +
+        "}");
   }
 };
 
