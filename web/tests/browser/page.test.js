@@ -361,7 +361,7 @@ page('a phone', { viewport: { width: 360, height: 700 }, isMobile: true, hasTouc
   await tab.getByRole('navigation', { name: 'Kept conversations' }).getByRole('button', { name: 'Hello from the pocket', exact: true }).tap()
   await tab.getByRole('button', { name: 'Settings' }).tap()
   assert.ok(await fits())
-  await tab.getByRole('button', { name: 'Close' }).tap()
+  await tab.getByRole('dialog', { name: 'Settings' }).getByRole('button', { name: 'Close' }).tap()
   await tab.getByRole('link', { name: 'Server' }).tap()
   await tab.getByText('KV cache').waitFor()
   assert.ok(await fits())
