@@ -106,7 +106,6 @@ class ResponseWriter final : public AnswerWriter {
     response["usage"] = {{"input_tokens", usage.prompt_tokens},
                          {"input_tokens_details", {{"cached_tokens", usage.cached_tokens}}},
                          {"output_tokens", usage.generated_tokens},
-                         {"output_tokens_details", {{"reasoning_tokens", 0}}},
                          {"total_tokens", usage.prompt_tokens + usage.generated_tokens}};
     return response;
   }
