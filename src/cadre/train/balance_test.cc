@@ -8,6 +8,7 @@
 namespace cadre::train {
 namespace {
 
+using testing::expect_router_gradients;
 using testing::RandomBatch;
 using testing::small_model;
 using testing::small_shape;
@@ -193,20 +194,7 @@ TEST(Capacity, GradientOfWhatIsLeftMatchesFiniteDifferences) {
   };
   loss(true);
   EXPECT_GT(dropped, 0);
-  for (const Parameter& parameter : model.parameters()) {
-    if (parameter.role != WeightRole::kRouter) continue;
-    for (size_t i = 0; i < parameter.values().size(); i += 11) {
-      float& value = parameter.values()[i];
-      const float kept = value;
-      value = kept + 1e-3f;
-      const double above = loss(false);
-      value = kept - 1e-3f;
-      const double below = loss(false);
-      value = kept;
-      const double numeric = (above - below) / 2e-3;
-      EXPECT_NEAR(double{parameter.gradients()[i]}, numeric, 0.02 * (0.5 + std::abs(numeric))) << i;
-    }
-  }
+  expect_router_gradients(model, loss);
 }
 
 }  // namespace

@@ -130,20 +130,7 @@ TEST(ExpertDropout, GradientOfWhatIsLeftMatchesFiniteDifferences) {
         {.scale = 1, .gradient = gradient, .policies = std::span(&policy, 1), .top_k = routing.top_k()});
   };
   loss(true);
-  for (const Parameter& parameter : model.parameters()) {
-    if (parameter.role != WeightRole::kRouter) continue;
-    for (size_t i = 0; i < parameter.values().size(); i += 11) {
-      float& value = parameter.values()[i];
-      const float kept = value;
-      value = kept + 1e-3f;
-      const double above = loss(false);
-      value = kept - 1e-3f;
-      const double below = loss(false);
-      value = kept;
-      const double numeric = (above - below) / 2e-3;
-      EXPECT_NEAR(double{parameter.gradients()[i]}, numeric, 0.02 * (0.5 + std::abs(numeric))) << i;
-    }
-  }
+  testing::expect_router_gradients(model, loss);
 }
 
 }  // namespace

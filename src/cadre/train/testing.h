@@ -3,6 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
+
+#include "cadre/base/function_ref.h"
 #include "cadre/base/random.h"
 #include "cadre/train/pass.h"
 
@@ -45,6 +48,24 @@ struct RandomBatch {
   }
   PassBatch batch() const { return {tokens, targets, sequences}; }
 };
+
+/// Compares the routers' gradients, of a pass that has run, with finite differences of loss(false).
+inline void expect_router_gradients(const TrainableModel& model, FunctionRef<double(bool)> loss) {
+  for (const Parameter& parameter : model.parameters()) {
+    if (parameter.role != WeightRole::kRouter) continue;
+    for (size_t i = 0; i < parameter.values().size(); i += 11) {
+      float& value = parameter.values()[i];
+      const float kept = value;
+      value = kept + 1e-3f;
+      const double above = loss(false);
+      value = kept - 1e-3f;
+      const double below = loss(false);
+      value = kept;
+      const double numeric = (above - below) / 2e-3;
+      EXPECT_NEAR(double{parameter.gradients()[i]}, numeric, 0.02 * (0.5 + std::abs(numeric))) << i;
+    }
+  }
+}
 
 inline std::vector<float> all_gradients(const TrainableModel& model) {
   std::vector<float> result;
