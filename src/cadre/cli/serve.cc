@@ -192,7 +192,7 @@ Action set_up_serve(CLI::App& app) {
       ->check(CLI::Range(int64_t{1}, int64_t{4096}))
       ->capture_default_str();
   add_flag(app, "--max-queued", flags->max_queued, "requests that may wait; more are refused")
-      ->check(CLI::Range(int64_t{0}, int64_t{1} << 20))
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 20))
       ->capture_default_str();
   add_flag(
       app, "--prefill-rows", flags->prefill_rows,

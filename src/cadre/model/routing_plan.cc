@@ -116,7 +116,8 @@ void score_experts(ScoreFunction function, std::span<const float> logits, std::s
 }
 
 RoutingPlan select_experts(const MoeConfig& config, int layer, const Tensor& router_logits,
-                           std::span<const float> bias, const TopK& top_k, RoutingWorkspace& workspace) {
+                           std::span<const float> bias, const ExpertsPerToken& top_k,
+                           RoutingWorkspace& workspace) {
   const auto n_experts = static_cast<size_t>(config.n_routed_experts);
   RoutingPlan plan = begin_plan(layer, router_logits, top_k.k, workspace);
   std::vector<float>& scores = workspace.scores;
@@ -136,7 +137,8 @@ RoutingPlan select_experts(const MoeConfig& config, int layer, const Tensor& rou
 }
 
 RoutingPlan take_experts(const MoeConfig& config, int layer, const Tensor& router_logits,
-                         const ExpertTable& table, const TopK& top_k, RoutingWorkspace& workspace) {
+                         const ExpertTable& table, const ExpertsPerToken& top_k,
+                         RoutingWorkspace& workspace) {
   const auto n_experts = static_cast<size_t>(config.n_routed_experts);
   RoutingPlan plan = begin_plan(layer, router_logits, top_k.k, workspace);
   workspace.scores.resize(n_experts);

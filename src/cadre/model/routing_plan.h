@@ -60,7 +60,7 @@ struct RoutingWorkspace {
 };
 
 /// Experts a token: the same for all, or each row's own.
-struct TopK {
+struct ExpertsPerToken {
   int64_t k = 0;
   std::span<const int32_t> of_rows = {};  ///< [T]; empty: k
 
@@ -72,7 +72,8 @@ struct TopK {
 /// the unbiased scores. Ties go to the lower expert (and group) index.
 /// router_logits: [T, E], bias: [E] or empty
 RoutingPlan select_experts(const MoeConfig& config, int layer, const Tensor& router_logits,
-                           std::span<const float> bias, const TopK& top_k, RoutingWorkspace& workspace);
+                           std::span<const float> bias, const ExpertsPerToken& top_k,
+                           RoutingWorkspace& workspace);
 
 /// A choice that was made before: token t's experts are the first k of row tokens[t] of `table` [V, width].
 struct ExpertTable {
@@ -84,7 +85,7 @@ struct ExpertTable {
 /// As select_experts, of a table's choice: no scores, no bias, no groups decide, and a token has no more
 /// experts than its row.
 RoutingPlan take_experts(const MoeConfig& config, int layer, const Tensor& router_logits,
-                         const ExpertTable& table, const TopK& top_k, RoutingWorkspace& workspace);
+                         const ExpertTable& table, const ExpertsPerToken& top_k, RoutingWorkspace& workspace);
 
 /// The result is the workspace's.
 ExpertAssignments& group_by_expert(const RoutingPlan& plan, int64_t n_experts, RoutingWorkspace& workspace);

@@ -43,16 +43,25 @@ void add_config(Fingerprint& print, const ModelConfig& c) {
   print.add_numbers(moe.n_routed_experts, moe.n_shared_experts, moe.num_experts_per_tok,
                     moe.moe_intermediate_size, moe.first_k_dense_replace, moe.moe_layer_freq,
                     static_cast<int>(moe.score_function), static_cast<int>(moe.group_score), moe.n_group,
-                    moe.topk_group, moe.selection_bias, moe.normalise_weights, moe.weight_scale);
+                    moe.topk_group, moe.selection_bias, moe.normalise_weights, moe.weight_scale,
+                    moe.gate.index());
+  if (!moe.fallback) return;
+  print.add_numbers(moe.fallback->hidden, moe.fallback->confidence_experts);
+  for (const auto* values : {&moe.fallback->threshold, &moe.fallback->temperature})
+    print.add(std::as_bytes(std::span(*values)));
+}
+
+/// Of a tensor's bytes, some at the beginning, in the middle and at the end.
+void add_samples(Fingerprint& print, std::span<const std::byte> bytes) {
+  const size_t sample = std::min(bytes.size(), kSampleBytes);
+  for (const size_t at : {size_t{0}, (bytes.size() - sample) / 2, bytes.size() - sample})
+    print.add(bytes.subspan(at, sample));
 }
 
 void add_tensor(Fingerprint& print, const StoredTensor& tensor) {
   print.add(name(tensor.dtype));
   for (const int64_t extent : tensor.shape) print.add_numbers(extent);
-  const size_t size = tensor.bytes.size();
-  const size_t sample = std::min(size, kSampleBytes);
-  for (const size_t at : {size_t{0}, (size - sample) / 2, size - sample})
-    print.add(tensor.bytes.subspan(at, sample));
+  add_samples(print, tensor.bytes);
 }
 
 }  // namespace
@@ -62,19 +71,23 @@ Result<uint64_t> cache_fingerprint(Engine& engine) {
   Fingerprint print;
   add_config(print, model.config());
 
-  std::vector<std::string> names;
-  Transformer layout = Transformer::layout(model.config());
-  model.checkpoint().visit_weights(layout, [&](const WeightSlot& slot) { names.push_back(slot.name); });
-  for (const std::string& tensor_name : names) {
+  std::vector<std::pair<std::string, const Weight*>> weights;
+  Transformer bound = model.transformer();
+  model.checkpoint().visit_weights(
+      bound, [&](const WeightSlot& slot) { weights.emplace_back(slot.name, slot.matrix); });
+  for (const auto& [tensor_name, matrix] : weights) {
     CADRE_TRY(const std::optional<StoredTensor> tensor, model.checkpoint().find(tensor_name));
     print.add(tensor_name);
     if (tensor) add_tensor(print, *tensor);
+    // What is computed with is another matrix where an adapter changes it.
+    if (matrix != nullptr && !matrix->empty())
+      add_samples(print, {matrix->data, static_cast<size_t>(matrix->bytes())});
   }
 
   const EngineOptions& options = engine.options();
   print.add(name(options.kv_type));
-  print.add_numbers(static_cast<int>(options.compute), static_cast<int>(options.mla_form), kPageTokens,
-                    engine.kv_cache().page_bytes());
+  print.add_numbers(static_cast<int>(options.compute), static_cast<int>(options.mla_form),
+                    static_cast<int>(options.fallback), kPageTokens, engine.kv_cache().page_bytes());
   return print.value();
 }
 

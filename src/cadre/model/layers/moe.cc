@@ -15,7 +15,7 @@ void trace_plan(TraceSink& trace, const RoutingPlan& plan) {
 }  // namespace
 
 RoutingPlan Moe::decide(const Tensor& logits, std::span<const int32_t> tokens, const MoeRun& run) const {
-  const TopK top_k{
+  const ExpertsPerToken top_k{
       .k = run.layer_top_k.empty() ? c.num_experts_per_tok : run.layer_top_k[static_cast<size_t>(layer)],
       .of_rows = run.row_top_k};
   if (const auto* hash = std::get_if<HashGate>(&gate))
