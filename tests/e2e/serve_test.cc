@@ -172,9 +172,13 @@ TEST(Serve, LogsALineForEachRequestAndNoText) {
 TEST(Serve, StatsAndMetricsShowTheExperts) {
   ServeProcess server;
   server.post_json("/v1/completions", R"({"prompt": "Once", "max_tokens": 4, "logit_bias": {"1": -100}})");
-  const std::string metrics = server.get("/metrics");
+  // A step's counts are published when it is over, which may be after its last answer has arrived.
+  std::string metrics;
+  EXPECT_TRUE(ServeProcess::wait_until([&] {
+    metrics = server.get("/metrics");
+    return metrics.find("cadre_generated_tokens_total 4\n") != std::string::npos;
+  })) << metrics;
   EXPECT_NE(metrics.find("cadre_expert_tokens_total{layer=\"1\""), std::string::npos) << metrics;
-  EXPECT_NE(metrics.find("cadre_generated_tokens_total 4\n"), std::string::npos) << metrics;
 }
 
 TEST(Serve, WhatCannotWorkIsAClearError) {
