@@ -5,11 +5,16 @@ find_package(nlohmann_json REQUIRED)
 find_package(PkgConfig REQUIRED)
 find_package(tl-expected QUIET)
 
-# A compiler cache is used where there is one; nothing depends on it.
+# A compiler cache is used where there is one; nothing depends on it. The sloppiness is what it asks for before it keeps
+# objects made with precompiled headers, and harmless here: no source prints __TIME__ or counts on a header's macros.
 find_program(CADRE_CCACHE ccache)
 if(CADRE_CCACHE AND NOT DEFINED CMAKE_CXX_COMPILER_LAUNCHER)
-  set(CMAKE_CXX_COMPILER_LAUNCHER "${CADRE_CCACHE}")
+  set(CMAKE_CXX_COMPILER_LAUNCHER
+      ${CMAKE_COMMAND} -E env CCACHE_SLOPPINESS=pch_defines,time_macros "${CADRE_CCACHE}")
 endif()
+
+# Test code need not be fast; optimising it less shortens the build.
+set(test_options $<$<CONFIG:Release>:-O1>)
 
 # What every target of the project is compiled with. Contraction is off: a fused multiply-add happens only
 # where the source says so, which is what makes results equal across compilers and instruction sets.
@@ -38,6 +43,38 @@ if(CADRE_FUZZ)
   target_compile_options(cadre_flags INTERFACE -fsanitize=fuzzer-no-link)
 endif()
 
+# Headers of others that nearly every source includes, parsed once: cadre_pch for the program, cadre_test_pch for tests,
+# which are optimised less and include GoogleTest. Sources still name what they use; lint compiles them without.
+if(CADRE_PCH)
+  set(common_headers <algorithm> <cmath> <filesystem> <functional> <map> <memory> <optional> <span> <string> <vector>
+                     <fmt/format.h> <nlohmann/json.hpp>)
+  file(CONFIGURE OUTPUT "${PROJECT_BINARY_DIR}/pch.cc" CONTENT "")
+  foreach(pch cadre_pch cadre_test_pch)
+    add_library(${pch} OBJECT "${PROJECT_BINARY_DIR}/pch.cc")
+    target_link_libraries(${pch} PRIVATE cadre_flags fmt::fmt nlohmann_json::nlohmann_json Threads::Threads)
+    target_precompile_headers(${pch} PRIVATE ${common_headers})
+    if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
+      target_compile_options(${pch} PRIVATE "SHELL:-Xclang -fno-pch-timestamp")  # for the compiler cache
+    endif()
+  endforeach()
+  find_package(GTest REQUIRED)
+  target_link_libraries(cadre_test_pch PRIVATE GTest::gtest)
+  target_precompile_headers(cadre_test_pch PRIVATE <gtest/gtest.h>)
+  target_compile_options(cadre_test_pch PRIVATE ${test_options})
+endif()
+function(cadre_use_pch target pch)
+  if(CADRE_PCH)
+    target_precompile_headers(${target} REUSE_FROM ${pch})
+  endif()
+endfunction()
+
+# cadre_source_options(OPTIONS option... SOURCES file...)
+# Sources of this folder that are compiled with other options than their neighbours, and so without a precompiled header.
+function(cadre_source_options)
+  cmake_parse_arguments(arg "" "" "OPTIONS;SOURCES" ${ARGN})
+  set_source_files_properties(${arg_SOURCES} PROPERTIES COMPILE_OPTIONS "${arg_OPTIONS}" SKIP_PRECOMPILE_HEADERS ON)
+endfunction()
+
 # cadre_library(NAME [DEPS target...] [EXCLUDE regex])
 # Makes the static library cadre_NAME of this folder's *.cc, and the test NAME_test of its *_test.cc.
 function(cadre_library name)
@@ -52,6 +89,7 @@ function(cadre_library name)
   if(sources)
     add_library(cadre_${name} STATIC ${sources})
     target_link_libraries(cadre_${name} PUBLIC cadre_flags ${arg_DEPS})
+    cadre_use_pch(cadre_${name} cadre_pch)
   else()
     add_library(cadre_${name} INTERFACE)
     target_link_libraries(cadre_${name} INTERFACE cadre_flags ${arg_DEPS})
@@ -69,8 +107,8 @@ function(cadre_test name)
   add_executable(${name} ${arg_SOURCES})
   target_link_libraries(${name} PRIVATE cadre_flags ${arg_DEPS} GTest::gtest GTest::gtest_main)
   target_compile_definitions(${name} PRIVATE CADRE_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
-  # Test code need not be fast; optimising it less shortens the build.
-  target_compile_options(${name} PRIVATE $<$<CONFIG:Release>:-O1>)
+  target_compile_options(${name} PRIVATE ${test_options})
+  cadre_use_pch(${name} cadre_test_pch)
   gtest_discover_tests(${name} DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT 600 LABELS "${arg_LABELS}")
 endfunction()
 
