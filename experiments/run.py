@@ -1,21 +1,24 @@
 #!/usr/bin/env python3
 """Run an experiment: the same training with one thing changed, several seeds of each arm, and a table of what came out.
 
-  run.py NAME --cadre PROGRAM --shards DIR --tokenizer DIR --work DIR [--seeds N] [--threads N] [--docs FILE]
+  run.py NAME --cadre PROGRAM --work DIR [--seeds N] [--threads N] [--docs FILE]
 
-NAME.json beside this file has the question, a base configuration of `cadre train`, and for each arm what differs in it. Every
-run goes to DIR/NAME/ARM-SEED and is not repeated when it is there; an interrupted one goes on. The table has means over seeds
+NAME.json beside this file has for each arm what differs in it from base.json, a configuration of `cadre train`. DIR is what
+prepare.py made. Every run goes to DIR/NAME/ARM-SEED (DIR/base/SEED if nothing differs) and is not repeated when it is there; an interrupted one goes on. The table has means over seeds
 with 95 % intervals (Student's t). With --docs, it replaces the experiment's section of that document, and its plot is written
 to images/experiment-NAME.svg beside it. Needs only the standard library and the program.
 """
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import math
+import random
 import statistics
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -60,9 +63,6 @@ class Run:
     def drop_rate(self) -> float:
         return statistics.fmean(x["routing"]["drop_rate"] for x in self.log) if "routing" in self.log[-1] else math.nan
 
-    def seconds(self) -> float:
-        return sum(x["seconds"] for x in self.log)
-
 
 class Experiment:
     def __init__(self, name: str, args: argparse.Namespace) -> None:
@@ -72,37 +72,53 @@ class Experiment:
         self.folder = args.work / name
 
     def config(self, arm: dict, seed: int, out: Path) -> dict:
-        config = merged(merged(self.base, self.plan.get("base", {})), arm)
-        return config | {"tokenizer": str(self.args.tokenizer.resolve()), "data": str(self.args.shards.resolve()), "seed": seed,
-                         "out": str(out.resolve())}
+        return merged(self.base, arm) | {"tokenizer": str(self.args.work.resolve() / "tokenizer"), "data": str(self.args.work.resolve() / "shards"),
+                         "seed": seed, "out": str(out.resolve())}
 
     def train(self, arm: str, seed: int) -> Run:
-        out = self.folder / f"{arm}-{seed}"
-        config = self.config(self.plan["arms"][arm], seed, out)
+        changes = self.plan["arms"][arm]
+        # Most experiments have an arm that changes nothing: one run serves them all.
+        out = self.folder / f"{arm}-{seed}" if changes else self.args.work / "base" / str(seed)
+        config = self.config(changes, seed, out)
         if not (out / f"step-{config['steps']:08d}").exists():
-            self.folder.mkdir(parents=True, exist_ok=True)
-            path = self.folder / f"{arm}-{seed}.json"
+            out.parent.mkdir(parents=True, exist_ok=True)
+            path = out.with_name(f"{out.name}.json")
             path.write_text(json.dumps(config, indent=1), encoding="utf-8")
             print(f"{self.name}: {arm}, seed {seed}", file=sys.stderr)
             subprocess.run([self.args.cadre, "train", str(path), "--resume", "-t", str(self.args.threads)], check=True)
         return Run(out)
 
-    def loss_at(self, run: Run, experts: int) -> float:
-        """Nats a token of the experiment's text with `experts` experts a token."""
-        text = self.args.work / "text.txt"
-        if not text.exists():
-            sys.exit(f"{text} is missing: the text on which losses at other numbers of experts are measured")
-        report = subprocess.run([self.args.cadre, "perplexity", str(run.checkpoint), str(text), "--ctx", "256", "--experts", str(experts),
-                                 "-t", str(self.args.threads), "--json"], check=True, capture_output=True, text=True).stdout
-        return math.log(json.loads(report)["perplexity"])
+    def measure(self, command: str, run: Run, *arguments: str) -> dict:
+        """What the program says of a run's model and the text kept back."""
+        program = [self.args.cadre, command, str(run.checkpoint), str(self.args.work / "text.txt"), "--ctx", "256",
+                   "-t", str(self.args.threads), "--json"]
+        return json.loads(subprocess.run([*program, *arguments], check=True, capture_output=True, text=True).stdout)
+
+    def loss(self, run: Run, *arguments: str) -> float:
+        """Nats a token."""
+        return math.log(self.measure("perplexity", run, *arguments)["perplexity"])
+
+    @functools.cache
+    def falling_back(self, run: Run, rate: float) -> dict:
+        with tempfile.TemporaryDirectory() as folder:
+            return self.measure("calibrate", run, "--rate", str(rate), "--random", "--out", f"{folder}/model")
+
+    def cost(self, run: Run, rate: float, how: str) -> float:
+        found = self.falling_back(run, rate)
+        return found[f"nats_per_token_with_{how}"] - found["nats_per_token"]
 
     def columns(self) -> dict[str, Callable[[Run], float]]:
         measures: dict[str, Callable[[Run], float]] = {
             "held-out loss": Run.held_out, "MaxVio of the run": lambda r: r.routing("max_vio_global"), "dead experts": Run.dead,
-            "drop rate": Run.drop_rate, "seconds": Run.seconds}
+            "drop rate": Run.drop_rate}
         columns = {name: measures[name] for name in self.plan["measures"]}
         for k in self.plan.get("experts", []):
-            columns[f"loss at k = {k}"] = lambda run, k=k: self.loss_at(run, k)
+            columns[f"loss at k = {k}"] = lambda run, k=k: self.loss(run, "--experts", str(k))
+        for rate in self.plan.get("fallback_rates", []):
+            columns[f"cost of {rate:.0%} falling back"] = lambda run, rate=rate: self.cost(run, rate, "fallback")
+            columns[f"of {rate:.0%} at random"] = lambda run, rate=rate: self.cost(run, rate, "random_fallback")
+        if "fallback_rates" in self.plan:
+            columns["of all"] = lambda run: self.loss(run, "--fallback", "force") - self.loss(run)
         return columns
 
 
@@ -116,6 +132,19 @@ def interval(values: list[float]) -> str:
     half = STUDENT[min(len(values) - 2, len(STUDENT) - 1)] * statistics.stdev(values) / math.sqrt(len(values))
     digits = 1 if mean >= 100 else 4 if mean < 10 and mean != round(mean) else 2
     return f"{mean:.{digits}f} ± {half:.{digits}f}"
+
+
+def dense_equivalent(losses: dict[float, list[float]], loss: list[float]) -> str:
+    """The size n at which dense models have the MoE's loss, by a fit of loss = a - b ln n; the interval is a bootstrap's over seeds."""
+    def size(draw: Callable[[list[float]], list[float]]) -> float:
+        points = [(math.log(n), y) for n, of_size in losses.items() for y in draw(of_size)]
+        slope, intercept = statistics.linear_regression(*zip(*points))
+        return math.exp((statistics.fmean(draw(loss)) - intercept) / slope)
+
+    rng = random.Random(1)
+    drawn = sorted(size(lambda values: rng.choices(values, k=len(values))) for _ in range(2000))
+    return (f"By a fit of loss = a - b ln n through the dense arms, the MoE is worth a dense model of {size(list):.2f} times its active width "
+            f"(95 % of bootstraps over seeds: {drawn[50]:.2f} to {drawn[-51]:.2f}).\n")
 
 
 def curves(title: str, lines: dict[str, list[tuple[float, float]]]) -> str:
@@ -160,8 +189,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name", help="an experiment: " + ", ".join(sorted(p.stem for p in HERE.glob("*.json") if p.stem != "base")))
     parser.add_argument("--cadre", required=True)
-    parser.add_argument("--shards", type=Path, required=True)
-    parser.add_argument("--tokenizer", type=Path, required=True)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=0)
@@ -176,6 +203,9 @@ def main() -> None:
     for arm, of_arm in runs.items():
         rows.append(f"| {arm} | " + " | ".join(interval([measure(run) for run in of_arm]) for measure in columns.values()) + " |")
     table = "\n".join(rows) + "\n"
+    if fit := experiment.plan.get("equivalent"):
+        losses = {arm: [run.held_out() for run in of_arm] for arm, of_arm in runs.items()}
+        table += "\n" + dense_equivalent({n: losses[arm] for arm, n in fit["sizes"].items()}, losses[fit["arm"]])
     print(table)
     if args.docs:
         plot = f"experiment-{args.name}.svg"
