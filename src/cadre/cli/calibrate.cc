@@ -37,11 +37,13 @@ Json to_json(const FallbackCalibration& calibration) {
                         {"mass", layer.mean.mass},
                         {"entropy", layer.mean.entropy},
                         {"margin", layer.mean.margin}}}});
-  return {{"tokens", calibration.tokens},
-          {"rate", calibration.rate},
-          {"nats_per_token", calibration.nats},
-          {"nats_per_token_with_fallback", calibration.fallback_nats},
-          {"layers", std::move(layers)}};
+  Json json = {{"tokens", calibration.tokens},
+               {"rate", calibration.rate},
+               {"nats_per_token", calibration.nats},
+               {"nats_per_token_with_fallback", calibration.fallback_nats}};
+  if (calibration.random_nats) json["nats_per_token_with_random_fallback"] = *calibration.random_nats;
+  json["layers"] = std::move(layers);
+  return json;
 }
 
 std::string to_text(const FallbackCalibration& calibration) {
@@ -53,6 +55,8 @@ std::string to_text(const FallbackCalibration& calibration) {
   text +=
       fmt::format("{} tokens: {:.2f} % of token-layers fall back, {:.5f} nats/token become {:.5f}\n",
                   calibration.tokens, 100 * calibration.rate, calibration.nats, calibration.fallback_nats);
+  if (calibration.random_nats)
+    text += fmt::format("as many chosen at random: {:.5f}\n", *calibration.random_nats);
   return text;
 }
 
@@ -101,6 +105,8 @@ Action set_up_calibrate(CLI::App& app) {
       ->capture_default_str();
   add_switch(app, "--greedy", flags->options.greedy,
              "share the rate out among the layers by what it costs: more where it costs less; many runs");
+  add_switch(app, "--random", flags->options.random,
+             "also measure what as many token-layers cost that fall back at random");
   add_flag(app, "--tokens", flags->tokens, "tokens of the text to use at most")
       ->check(CLI::Range(int64_t{2}, int64_t{1} << 40))
       ->capture_default_str();

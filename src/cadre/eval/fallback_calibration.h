@@ -5,9 +5,11 @@
 /// `rate`-quantile of the confidence. Both are of a run without fallback; what falls back with them, and what
 /// it costs, is measured by a second run. With `greedy` the layers share the same total unequally: from none,
 /// `rate` of a layer's tokens at a time goes where it costs least, which takes as many runs of the text's
-/// beginning as there are MoE layers, squared.
+/// beginning as there are MoE layers, squared. `random` measures whether low confidence finds the
+/// token-layers that can best go without experts: what as many chosen at random cost.
 
 #include <filesystem>
+#include <optional>
 #include <vector>
 
 #include "cadre/base/json.h"
@@ -21,6 +23,7 @@ struct FallbackCalibrationOptions {
   int64_t ctx = 512;   ///< tokens of a window
   bool greedy = false;
   int64_t greedy_tokens = 8192;  ///< of the text, that greedy runs
+  bool random = false;           ///< also measure what falling back at random costs
 };
 
 /// One MoE layer.
@@ -34,10 +37,11 @@ struct FallbackLayer {
 
 struct FallbackCalibration {
   std::vector<FallbackLayer> layers;
-  int64_t tokens = 0;        ///< that each layer routed
-  double rate = 0;           ///< of all token-layers of the second run
-  double nats = 0;           ///< negative log-likelihood of a token, without fallback
-  double fallback_nats = 0;  ///< with it
+  int64_t tokens = 0;                 ///< that each layer routed
+  double rate = 0;                    ///< of all token-layers of the second run
+  double nats = 0;                    ///< negative log-likelihood of a token, without fallback
+  double fallback_nats = 0;           ///< with it
+  std::optional<double> random_nats;  ///< with as many token-layers of each layer, chosen at random
 };
 
 /// The temperature at which the mean mass of the k largest of softmax(z / T) over rows of logits is `mean`,

@@ -135,6 +135,24 @@ TEST_F(CalibrateFallback, GreedyCostsNoMoreThanEqualSharesOfTheSameTotal) {
   EXPECT_EQ(a.nats, b.nats);
 }
 
+TEST_F(CalibrateFallback, RandomCostsWhatAnyOfTheTokensCost) {
+  const Model model = this->model(shape());
+  const auto at = [&](double rate) {
+    return calibrate_fallback(model, {.cpu = {.threads = 1}}, text(),
+                              {.rate = rate, .ctx = 64, .random = true}, kQuiet)
+        .value();
+  };
+  const FallbackCalibration few = at(0.1), most = at(0.998);
+  ASSERT_TRUE(few.random_nats);
+  EXPECT_NE(*few.random_nats, few.nats);
+  EXPECT_NE(*few.random_nats, few.fallback_nats);
+  EXPECT_EQ(*few.random_nats, *at(0.1).random_nats);
+  // Where nearly all fall back, it hardly matters which.
+  EXPECT_NEAR(*most.random_nats, most.fallback_nats, 0.05 * std::abs(most.nats - most.fallback_nats));
+  EXPECT_FALSE(calibrate_fallback(model, {.cpu = {.threads = 1}}, text(), {.rate = 0.1, .ctx = 64}, kQuiet)
+                   ->random_nats);
+}
+
 TEST_F(CalibrateFallback, ModelsThatCannotFallBackAreRefused) {
   Json json = shape();
   json["n_shared_experts"] = 0;
