@@ -1,12 +1,11 @@
 // The tokenizer's way between GGUF and JSON files. The first byte chooses: a GGUF file, or a tokenizer.json
 // that stands alone in a directory. What is converted must be read again.
-#include <unistd.h>
-
 #include <cstdint>
 #include <cstdlib>
 #include <filesystem>
 
 #include "cadre/base/file.h"
+#include "cadre/base/scratch_folder_testing.h"
 #include "cadre/convert/gguf_tokenizer.h"
 #include "cadre/text/tokenizer.h"
 
@@ -14,26 +13,10 @@ namespace {
 
 using namespace cadre;
 
-/// A folder of this process, removed at its end.
-class Scratch {
- public:
-  Scratch() { std::filesystem::create_directories(folder_); }
-  ~Scratch() {
-    std::error_code ignored;
-    std::filesystem::remove_all(folder_, ignored);
-  }
-  Scratch(const Scratch&) = delete;
-  Scratch& operator=(const Scratch&) = delete;
-  const std::filesystem::path& folder() const { return folder_; }
-
- private:
-  std::filesystem::path folder_ =
-      std::filesystem::temp_directory_path() / ("cadre-fuzz-" + std::to_string(::getpid()));
-};
-
+/// The folder of this process.
 const std::filesystem::path& scratch() {
-  static const Scratch kScratch;
-  return kScratch.folder();
+  static const testing::ScratchFolder kScratch;
+  return kScratch.path();
 }
 
 void from_gguf(std::string_view bytes) {

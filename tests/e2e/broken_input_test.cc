@@ -7,14 +7,16 @@
 
 #include "cadre/base/json.h"
 #include "cadre/base/random.h"
+#include "cadre/base/scratch_folder_testing.h"
 #include "program.h"
 
 namespace cadre {
 namespace {
 
+using testing::read_file;
 using testing::run_cadre;
 using testing::ScratchFolder;
-using testing::slurp;
+using testing::write_file;
 namespace fs = std::filesystem;
 
 constexpr const char* kTinyConfig = R"({
@@ -26,16 +28,14 @@ constexpr const char* kTinyConfig = R"({
   "max_position_embeddings": 64, "hidden_act": "silu", "bos_token_id": 0, "eos_token_id": 1
 })";
 
-void write(const fs::path& path, const std::string& text) { std::ofstream(path, std::ios::binary) << text; }
-
 class BrokenInput : public ::testing::Test {
  protected:
   void SetUp() override {
-    write(scratch_ / "shape.json", kTinyConfig);
+    write_file(scratch_ / "shape.json", kTinyConfig);
     const auto result =
         run_cadre("init " + (scratch_ / "shape.json").string() + " " + model().string() + " --type bf16");
     ASSERT_EQ(result.exit_code, 0) << result.err;
-    write(scratch_ / "ids.json", "[[5, 6, 7], [8]]");
+    write_file(scratch_ / "ids.json", "[[5, 6, 7], [8]]");
   }
   fs::path model() const { return scratch_ / "model"; }
   testing::ProgramResult logits(const std::string& flags = {}) {
@@ -63,9 +63,9 @@ TEST_F(BrokenInput, TheIntactModelWorks) {
 
 TEST_F(BrokenInput, TruncatedWeights) {
   const fs::path weights = model() / "model.safetensors";
-  const std::string whole = slurp(weights);
+  const std::string whole = read_file(weights);
   for (const size_t size : {size_t{0}, size_t{4}, size_t{100}, whole.size() / 2, whole.size() - 1}) {
-    write(weights, whole.substr(0, size));
+    write_file(weights, whole.substr(0, size));
     expect_clear_error(logits(), "model.safetensors");
   }
 }
@@ -73,18 +73,18 @@ TEST_F(BrokenInput, TruncatedWeights) {
 TEST_F(BrokenInput, FlippedBytesNeverCrash) {
   const RandomStream random(3, 0);
   const auto flip = [&](const fs::path& path, int cases, size_t limit) {
-    const std::string whole = slurp(path);
+    const std::string whole = read_file(path);
     for (int i = 0; i < cases; ++i) {
       std::string broken = whole;
       const size_t at = random.bits(static_cast<uint64_t>(i) * 2) % std::min(limit, broken.size());
       broken[at] = static_cast<char>(random.bits(static_cast<uint64_t>(i) * 2 + 1));
-      write(path, broken);
+      write_file(path, broken);
       const auto result = logits();
       EXPECT_TRUE(result.exit_code >= 0 && result.exit_code <= 2)
           << path << " byte " << at << ": " << result.exit_code;
       fs::remove(out());
     }
-    write(path, whole);
+    write_file(path, whole);
   };
   flip(model() / "model.safetensors", 30, 4096);
   flip(model() / "config.json", 30, 1 << 20);
@@ -92,22 +92,23 @@ TEST_F(BrokenInput, FlippedBytesNeverCrash) {
 
 /// Rewrites the header of a safetensors file: `change` edits its JSON; the data stays as it is.
 void edit_header(const fs::path& path, const std::function<void(Json&)>& change) {
-  const std::string whole = slurp(path);
+  const std::string whole = read_file(path);
   uint64_t length = 0;
   std::memcpy(&length, whole.data(), sizeof(length));
   Json header = Json::parse(whole.substr(8, length));
   change(header);
   const std::string text = header.dump();
   const uint64_t new_length = text.size();
-  write(path, std::string(reinterpret_cast<const char*>(&new_length), 8) + text + whole.substr(8 + length));
+  write_file(path,
+             std::string(reinterpret_cast<const char*>(&new_length), 8) + text + whole.substr(8 + length));
 }
 
 TEST_F(BrokenInput, OffsetsThatLieNameTheTensor) {
   const fs::path weights = model() / "model.safetensors";
-  const std::string whole = slurp(weights);
+  const std::string whole = read_file(weights);
   constexpr const char* kNorm = "model.norm.weight";
   const auto with_offsets = [&](int64_t begin_change, int64_t end_change) {
-    write(weights, whole);
+    write_file(weights, whole);
     edit_header(weights, [&](Json& header) {
       Json& offsets = header[kNorm]["data_offsets"];
       offsets[0] = offsets[0].get<int64_t>() + begin_change;
@@ -122,11 +123,11 @@ TEST_F(BrokenInput, OffsetsThatLieNameTheTensor) {
 }
 
 TEST_F(BrokenInput, WrongConfigFields) {
-  Json config = Json::parse(slurp(model() / "config.json"));
+  Json config = Json::parse(read_file(model() / "config.json"));
   const auto with = [&](const char* field, const Json& value) {
     Json changed = config;
     changed[field] = value;
-    write(model() / "config.json", changed.dump());
+    write_file(model() / "config.json", changed.dump());
     return logits();
   };
   expect_clear_error(with("hidden_size", 64), "shape");
@@ -135,7 +136,7 @@ TEST_F(BrokenInput, WrongConfigFields) {
   expect_clear_error(with("vocab_size", 0), "vocab_size");
   expect_clear_error(with("num_experts_per_tok", 5), "num_experts_per_tok");
   expect_clear_error(with("model_type", "gpt9"), "gpt9");
-  write(model() / "config.json", "{");
+  write_file(model() / "config.json", "{");
   expect_clear_error(logits(), "config.json");
 }
 
@@ -144,16 +145,16 @@ TEST_F(BrokenInput, MissingFilesAndWrongKinds) {
   expect_clear_error(run_cadre("inspect " + (scratch_ / "empty").string()), "config.json");
   fs::create_directory(scratch_ / "folder.gguf");
   expect_clear_error(run_cadre("inspect " + (scratch_ / "folder.gguf").string()), "directory");
-  write(scratch_ / "text.gguf", "this is not a GGUF file at all, whatever its name says");
+  write_file(scratch_ / "text.gguf", "this is not a GGUF file at all, whatever its name says");
   expect_clear_error(run_cadre("inspect " + (scratch_ / "text.gguf").string()), "text.gguf");
   fs::remove(model() / "model.safetensors");
   expect_clear_error(logits(), "model");
 }
 
 TEST_F(BrokenInput, ATokenizerWithoutMerges) {
-  Json tokenizer = Json::parse(slurp(model() / "tokenizer.json"));
+  Json tokenizer = Json::parse(read_file(model() / "tokenizer.json"));
   tokenizer["model"].erase("merges");
-  write(model() / "tokenizer.json", tokenizer.dump());
+  write_file(model() / "tokenizer.json", tokenizer.dump());
   expect_clear_error(run_cadre("run --raw -p hello " + model().string()), "merges");
 }
 
@@ -169,7 +170,7 @@ TEST_F(BrokenInput, IdsOutOfRangeOrMalformed) {
            {"[]", "empty"},
            {"[1", "JSON"},
            {"[18446744073709551615]", "18446744073709551615"}}) {
-    write(scratch_ / "ids.json", ids);
+    write_file(scratch_ / "ids.json", ids);
     expect_clear_error(logits(), fragment);
   }
 }
@@ -177,7 +178,7 @@ TEST_F(BrokenInput, IdsOutOfRangeOrMalformed) {
 TEST_F(BrokenInput, ASequenceLongerThanTheContext) {
   std::string ids = "[";
   for (int i = 0; i < 65; ++i) ids += i > 0 ? ",1" : "1";
-  write(scratch_ / "ids.json", ids + "]");
+  write_file(scratch_ / "ids.json", ids + "]");
   expect_clear_error(logits(), "64");
 }
 

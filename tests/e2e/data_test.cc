@@ -2,14 +2,15 @@
 #include <gtest/gtest.h>
 
 #include "cadre/base/json.h"
+#include "cadre/base/scratch_folder_testing.h"
 #include "program.h"
 
 namespace cadre {
 namespace {
 
+using testing::read_file;
 using testing::run_cadre;
 using testing::ScratchFolder;
-using testing::slurp;
 
 /// Some text with words that repeat.
 std::string stories(int count) {
@@ -20,26 +21,15 @@ std::string stories(int count) {
   return text;
 }
 
-std::filesystem::path write(const ScratchFolder& scratch, const std::string& name, const std::string& text) {
-  std::ofstream(scratch / name, std::ios::binary) << text;
-  return scratch / name;
-}
-
 class DataCommand : public ::testing::Test {
  protected:
   void SetUp() override {
-    text_ = write(scratch_, "a.txt", stories(50)).string();
+    text_ = scratch_.file("a.txt", stories(50)).string();
     tokenizer_ = (scratch_ / "tok").string();
     const auto made = run_cadre("data tokenizer --size 300 --out " + tokenizer_ + " " + text_);
     ASSERT_EQ(made.exit_code, 0) << made.err;
   }
   std::string out(const std::string& name) const { return (scratch_ / name).string(); }
-  size_t entries() const {
-    size_t count = 0;
-    for (const auto& entry : std::filesystem::directory_iterator(scratch_.path()))
-      count += entry.exists() ? 1 : 0;
-    return count;
-  }
 
   ScratchFolder scratch_;
   std::string text_;
@@ -56,9 +46,9 @@ TEST_F(DataCommand, TheTokenizerWorksInOtherCommands) {
 }
 
 TEST_F(DataCommand, PrepareReportsWhatItMade) {
-  const auto chat =
-      write(scratch_, "b.jsonl",
-            R"({"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yo"}]})");
+  const auto chat = scratch_.file(
+      "b.jsonl",
+      R"({"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yo"}]})");
   const auto made = run_cadre("data prepare --tokenizer " + tokenizer_ + " --out " + out("shards") +
                               " --held-out 0.2 --seed 3 --json " + text_ + " " + chat.string());
   ASSERT_EQ(made.exit_code, 0) << made.err;
@@ -71,12 +61,13 @@ TEST_F(DataCommand, PrepareReportsWhatItMade) {
 }
 
 TEST_F(DataCommand, ErrorsSayWhereAndLeaveNothing) {
-  const auto bad = write(scratch_, "bad.jsonl", "{\"text\": \"x\"}\n{\"text\": 7}\n").string();
-  const auto broken = write(scratch_, "broken.txt",
-                            "ab\xFF"
-                            "c")
+  const auto bad = scratch_.file("bad.jsonl", "{\"text\": \"x\"}\n{\"text\": 7}\n").string();
+  const auto broken = scratch_
+                          .file("broken.txt",
+                                "ab\xFF"
+                                "c")
                           .string();
-  const size_t before = entries();
+  const auto before = scratch_.names();
   const std::string prepare = "data prepare --tokenizer " + tokenizer_ + " --out " + out("shards") + " ";
   const struct {
     std::string arguments;
@@ -94,22 +85,22 @@ TEST_F(DataCommand, ErrorsSayWhereAndLeaveNothing) {
     const auto result = run_cadre(arguments);
     EXPECT_EQ(result.exit_code, code) << arguments << "\n" << result.err;
     EXPECT_NE(result.err.find(part), std::string::npos) << result.err;
-    EXPECT_EQ(entries(), before) << arguments;
+    EXPECT_EQ(scratch_.names(), before) << arguments;
   }
   const auto lossy = run_cadre(prepare + "--held-out 0 --lossy " + broken);
   EXPECT_EQ(lossy.exit_code, 0) << lossy.err;
 }
 
 TEST_F(DataCommand, AFullDiskLeavesNothing) {
-  const size_t before = entries();
+  const auto text = scratch_.file("big.txt", stories(2000)).string();
+  const auto before = scratch_.names();
   // Files may grow to 8 blocks of 1 KiB, fewer than the shard needs; the signal is turned into an error.
-  const auto text = write(scratch_, "big.txt", stories(2000)).string();
   const auto result = run_cadre(
       "data prepare --held-out 0 --tokenizer " + tokenizer_ + " --out " + out("shards") + " " + text, {},
       "ulimit -f 8; trap '' XFSZ;");
   EXPECT_EQ(result.exit_code, 1) << result.err;
   EXPECT_NE(result.err.find("safetensors"), std::string::npos) << result.err;
-  EXPECT_EQ(entries(), before + 1);  // big.txt
+  EXPECT_EQ(scratch_.names(), before);
 }
 
 TEST_F(DataCommand, AnotherCommandsEnvironmentDoesNotMatter) {

@@ -3,9 +3,9 @@
 
 #include <cmath>
 #include <cstring>
-#include <fstream>
 
 #include "cadre/base/json.h"
+#include "cadre/base/scratch_folder_testing.h"
 #include "cadre/formats/safetensors.h"
 #include "program.h"
 
@@ -73,7 +73,7 @@ TEST(QuantizeCommand, WrongUsageSaysWhatWasExpected) {
 }
 
 std::vector<float> logits_of(const std::string& model, const ScratchFolder& scratch) {
-  std::ofstream(scratch / "ids.json") << "[5, 9, 120, 33, 100, 7, 7, 61]";
+  scratch.file("ids.json", "[5, 9, 120, 33, 100, 7, 7, 61]");
   const std::string out = (scratch / "logits.safetensors").string();
   const auto result =
       run_cadre("logits " + model + " --ids " + (scratch / "ids.json").string() + " --out " + out);

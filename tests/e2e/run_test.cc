@@ -1,9 +1,8 @@
 // Answers of the bundled model.
 #include <gtest/gtest.h>
 
-#include <fstream>
-
 #include "cadre/base/json.h"
+#include "cadre/base/scratch_folder_testing.h"
 #include "program.h"
 
 namespace cadre {
@@ -58,10 +57,10 @@ TEST(Run, IdsThatTheVocabularyLeavesOutAreNeverSampled) {
   // A random model's tokenizer has the 256 bytes and the special tokens; the ids between are no tokens.
   testing::ScratchFolder scratch;
   const std::string shape = (scratch / "shape.json").string(), model = (scratch / "model").string();
-  std::ofstream(shape) << R"({"model_type": "llama", "vocab_size": 4000, "hidden_size": 32,
+  testing::write_file(shape, R"({"model_type": "llama", "vocab_size": 4000, "hidden_size": 32,
       "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 2,
       "max_position_embeddings": 128, "rms_norm_eps": 1e-6, "rope_theta": 10000, "bos_token_id": 3990,
-      "eos_token_id": 3991})";
+      "eos_token_id": 3991})");
   ASSERT_EQ(run_cadre("init " + shape + " " + model).exit_code, 0);
   const auto result = run_cadre("run " + model + " --raw -p Hello -n 64 --temp 2 -s 1");
   EXPECT_EQ(result.exit_code, 0) << result.err;

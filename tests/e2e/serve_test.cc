@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "cadre/base/json.h"
+#include "cadre/base/scratch_folder_testing.h"
 #include "cadre/server/http_client_testing.h"
 #include "program.h"
 
@@ -48,7 +49,7 @@ class ServeProcess {
   }
 
   uint16_t port() const { return port_; }
-  std::string log() const { return testing::slurp(scratch_ / "log"); }
+  std::string log() const { return testing::read_file(scratch_ / "log"); }
   void signal(int number) const { ::kill(child_, number); }
   /// The exit code, once it has ended; -1: it has not within a while.
   int wait() {

@@ -4,14 +4,15 @@
 
 #include <fstream>
 
+#include "cadre/base/scratch_folder_testing.h"
 #include "program.h"
 
 namespace cadre {
 namespace {
 
+using testing::read_file;
 using testing::run_cadre;
 using testing::ScratchFolder;
-using testing::slurp;
 
 class Train : public ::testing::Test {
  protected:
@@ -33,7 +34,7 @@ class Train : public ::testing::Test {
     ASSERT_EQ(result.exit_code, 0) << arguments << "\n" << result.err;
   }
   void write_config() const {
-    std::ofstream(scratch_ / "run.json") << R"({
+    scratch_.file("run.json", R"({
       "model": {"model_type": "cadre", "vocab_size": 280, "hidden_size": 32, "intermediate_size": 64,
         "moe_intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "q_lora_rank": null,
         "kv_lora_rank": 16, "qk_nope_head_dim": 8, "qk_rope_head_dim": 8, "v_head_dim": 16,
@@ -44,7 +45,7 @@ class Train : public ::testing::Test {
       "tokenizer": "tok", "data": "shards", "out": "run", "steps": 30,
       "batch": {"sequences": 4, "length": 64},
       "optimiser": {"type": "adamw", "learning_rate": 0.01},
-      "validate": {"every": 15, "batches": 2}})";
+      "validate": {"every": 15, "batches": 2}})");
   }
   ScratchFolder scratch_;
 };
@@ -56,7 +57,7 @@ TEST_F(Train, MakesAModelThatAnswers) {
   const auto answer = run_cadre("run " + path("run/step-00000030") + " --raw -p 'The cat saw' -n 8 --temp 0");
   EXPECT_EQ(answer.exit_code, 0) << answer.err;
   EXPECT_FALSE(answer.out.empty());
-  const std::string log = slurp(scratch_ / "run/log.jsonl");
+  const std::string log = read_file(scratch_ / "run/log.jsonl");
   EXPECT_NE(log.find("\"held_out_loss\""), std::string::npos);
 
   const auto again = run_cadre("train " + path("run.json"));
@@ -75,20 +76,20 @@ TEST_F(Train, GoesOnFromPackedWeights) {
   run("train " + path("run.json"));
   run("quantize " + path("run/step-00000030") + " " + path("packed") + " --type q8");
   EXPECT_FALSE(std::filesystem::exists(scratch_ / "packed/training.json"));
-  std::ofstream(scratch_ / "more.json") << R"({"start_from": "packed", "tokenizer": "tok", "data": "shards",
+  scratch_.file("more.json", R"({"start_from": "packed", "tokenizer": "tok", "data": "shards",
       "out": "more", "steps": 1, "batch": {"sequences": 4, "length": 64}, "optimiser": {"learning_rate": 0},
-      "validate": {"every": 1, "batches": 2}})";
+      "validate": {"every": 1, "batches": 2}})");
   run("train " + path("more.json"));
-  const double before = held_out_loss(slurp(scratch_ / "run/log.jsonl"));
+  const double before = held_out_loss(read_file(scratch_ / "run/log.jsonl"));
   EXPECT_GT(before, 0);
-  EXPECT_NEAR(held_out_loss(slurp(scratch_ / "more/log.jsonl")), before, 0.02 * before);
+  EXPECT_NEAR(held_out_loss(read_file(scratch_ / "more/log.jsonl")), before, 0.02 * before);
   run("run " + path("more/step-00000001") + " --raw -p 'The cat saw' -n 8 --temp 0");
 }
 
 TEST_F(Train, UnknownFieldsAreRefused) {
-  std::string text = slurp(scratch_ / "run.json");
+  std::string text = read_file(scratch_ / "run.json");
   text.replace(text.find("\"steps\""), 7, "\"stepz\"");
-  std::ofstream(scratch_ / "run.json") << text;
+  scratch_.file("run.json", text);
   const auto result = run_cadre("train " + path("run.json"));
   EXPECT_EQ(result.exit_code, 1);
   EXPECT_NE(result.err.find("run.json: field 'stepz': there is no such field"), std::string::npos)
@@ -106,14 +107,14 @@ TEST_F(Train, AFullDiskLeavesNoHalfCheckpoint) {
 
 TEST_F(Train, LearnsAnAdapterThatIsAppliedAndMerged) {
   run("train " + path("run.json"));
-  std::ofstream(scratch_ / "lora.json") << R"({"start_from": "run/step-00000030", "data": "shards",
+  scratch_.file("lora.json", R"({"start_from": "run/step-00000030", "data": "shards",
       "lora": {"rank": 4, "alpha": 8, "targets": ["q_proj", "kv_b_proj", "up_proj"]}, "out": "lora", "steps": 10,
-      "batch": {"sequences": 4, "length": 64}, "optimiser": {"learning_rate": 0.01}})";
+      "batch": {"sequences": 4, "length": 64}, "optimiser": {"learning_rate": 0.01}})");
   run("train " + path("lora.json"));
   const std::string base = path("run/step-00000030");
   const std::string adapter = path("lora/step-00000010");
   run("convert " + base + " " + path("merged") + " --merge " + adapter);
-  std::ofstream(scratch_ / "text.txt") << "The cat saw 7 birds and went home. The dog saw 9 birds.";
+  scratch_.file("text.txt", "The cat saw 7 birds and went home. The dog saw 9 birds.");
   const auto perplexity = [&](const std::string& model) {
     const auto result = run_cadre("perplexity " + model + " " + path("text.txt") + " --json");
     EXPECT_EQ(result.exit_code, 0) << result.err;
@@ -138,7 +139,7 @@ TEST_F(Train, CalibratesAFallback) {
   };
   EXPECT_EQ(perplexity(base + " --fallback on").exit_code, 2);  // no thresholds yet
   run("calibrate " + base + " " + path("text.txt") + " --rate 0.1 --ctx 64 --out " + path("calibrated"));
-  EXPECT_NE(slurp(scratch_ / "calibrated/config.json").find("\"threshold\""), std::string::npos);
+  EXPECT_NE(read_file(scratch_ / "calibrated/config.json").find("\"threshold\""), std::string::npos);
   for (const char* use : {"auto", "on", "off", "force"})
     EXPECT_EQ(perplexity(path("calibrated") + " --fallback " + use).exit_code, 0) << use;
   EXPECT_EQ(perplexity(path("calibrated") + " --fallback maybe").exit_code, 2);

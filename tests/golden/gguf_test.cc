@@ -8,6 +8,7 @@
 #include <map>
 
 #include "cadre/base/json.h"
+#include "cadre/base/scratch_folder_testing.h"
 #include "cadre/formats/gguf_writer.h"
 #include "cadre/formats/safetensors.h"
 #include "program.h"

@@ -8,6 +8,7 @@
 #include <fstream>
 #include <optional>
 
+#include "cadre/base/scratch_folder_testing.h"
 #include "cadre/formats/safetensors.h"
 #include "program.h"
 

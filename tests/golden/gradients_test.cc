@@ -7,6 +7,7 @@
 #include <cstring>
 #include <fstream>
 
+#include "cadre/base/scratch_folder_testing.h"
 #include "cadre/formats/safetensors.h"
 #include "program.h"
 
@@ -110,7 +111,7 @@ TEST(Grads, RefusesInputWithNothingToPredict) {
   const std::filesystem::path model = shared_folder() / "golden/train_v3";
   if (!std::filesystem::exists(model)) GTEST_SKIP() << "no golden data at " << model << "; set CADRE_SHARED";
   const testing::ScratchFolder scratch;
-  std::ofstream(scratch / "ids.json") << "[[1],[2]]";
+  scratch.file("ids.json", "[[1],[2]]");
   const auto result = run_cadre("grads " + model.string() + " --ids " + (scratch / "ids.json").string() +
                                 " --out " + (scratch / "out").string());
   EXPECT_EQ(result.exit_code, 1);

@@ -3,9 +3,9 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <filesystem>
 
 #include "cadre/base/file.h"
+#include "cadre/base/scratch_folder_testing.h"
 
 namespace cadre {
 namespace {
@@ -28,13 +28,11 @@ TEST(AnonymousMemory, NothingIsAllowedAndTooMuchIsAnError) {
 }
 
 TEST(ReleasePages, TheBytesAreStillThere) {
-  const auto path = std::filesystem::path(testing::TempDir()) / "cadre_release_pages";
-  ASSERT_TRUE(write_text_file(path, std::string(20000, 'x')).has_value());
-  const MappedFile file = MappedFile::open(path).value();
+  const testing::ScratchFolder scratch;
+  const MappedFile file = MappedFile::open(scratch.file("f", std::string(20000, 'x'))).value();
   release_pages(file.bytes().subspan(100));
   release_pages(file.bytes().subspan(100, 5));
   EXPECT_EQ(std::count(file.bytes().begin(), file.bytes().end(), std::byte{'x'}), 20000);
-  std::filesystem::remove(path);
 }
 
 }  // namespace

@@ -3,27 +3,16 @@
 #include <filesystem>
 
 #include "cadre/base/file.h"
+#include "cadre/base/scratch_folder_testing.h"
 
 namespace cadre {
 namespace {
 
 namespace fs = std::filesystem;
 
-class AtomicFolderTest : public testing::Test {
+class AtomicFolderTest : public ::testing::Test {
  protected:
-  void SetUp() override {
-    parent_ = fs::path(testing::TempDir()) /
-              (std::string("cadre_folder_") + testing::UnitTest::GetInstance()->current_test_info()->name());
-    fs::remove_all(parent_);
-    fs::create_directories(parent_);
-  }
-  void TearDown() override { fs::remove_all(parent_); }
-
-  size_t entries() const {
-    return static_cast<size_t>(std::distance(fs::directory_iterator(parent_), fs::directory_iterator()));
-  }
-
-  fs::path parent_;
+  testing::ScratchFolder parent_;
 };
 
 TEST_F(AtomicFolderTest, AppearsWithItsContentsOnCommit) {
@@ -33,7 +22,7 @@ TEST_F(AtomicFolderTest, AppearsWithItsContentsOnCommit) {
   EXPECT_FALSE(fs::exists(parent_ / "out"));
   ASSERT_TRUE(folder->commit());
   EXPECT_EQ(*read_text_file(parent_ / "out" / "file"), "text");
-  EXPECT_EQ(entries(), 1u);
+  EXPECT_EQ(parent_.names().size(), 1u);
 }
 
 TEST_F(AtomicFolderTest, LeavesNothingWithoutCommit) {
@@ -41,15 +30,15 @@ TEST_F(AtomicFolderTest, LeavesNothingWithoutCommit) {
     auto folder = AtomicFolder::create(parent_ / "out");
     ASSERT_TRUE(folder);
     ASSERT_TRUE(write_text_file(folder->temporary() / "file", "text"));
-    EXPECT_EQ(entries(), 1u);
+    EXPECT_EQ(parent_.names().size(), 1u);
   }
-  EXPECT_EQ(entries(), 0u);
+  EXPECT_TRUE(parent_.empty());
 }
 
 TEST_F(AtomicFolderTest, RefusesWhatIsInUseAndTakesAnEmptyFolder) {
   ASSERT_TRUE(write_text_file(parent_ / "file", "text"));
   EXPECT_FALSE(AtomicFolder::create(parent_ / "file"));
-  EXPECT_FALSE(AtomicFolder::create(parent_));
+  EXPECT_FALSE(AtomicFolder::create(parent_.path()));
   EXPECT_FALSE(AtomicFolder::create(parent_ / "missing" / "out"));
   fs::create_directories(parent_ / "empty");
   auto folder = AtomicFolder::create(parent_ / "empty");
@@ -63,7 +52,7 @@ TEST_F(AtomicFolderTest, AnInterruptedProgramRemovesTheEmptyFolderAndTheFileInIt
   const auto file = AtomicFile::create(folder->temporary() / "file");
   ASSERT_TRUE(file);
   remove_unfinished_files();
-  EXPECT_EQ(entries(), 0u);
+  EXPECT_TRUE(parent_.empty());
 }
 
 }  // namespace

@@ -2,15 +2,15 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
-#include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <csignal>
-#include <fstream>
 #include <span>
 #include <vector>
+
+#include "cadre/base/scratch_folder_testing.h"
 
 namespace cadre {
 namespace {
@@ -19,15 +19,6 @@ namespace fs = std::filesystem;
 
 class FileTest : public ::testing::Test {
  protected:
-  void SetUp() override {
-    std::string pattern = (fs::temp_directory_path() / "cadre-test-XXXXXX").string();
-    folder_ = ::mkdtemp(pattern.data());
-  }
-  void TearDown() override { fs::remove_all(folder_); }
-
-  int file_count() const {
-    return static_cast<int>(std::distance(fs::directory_iterator(folder_), fs::directory_iterator()));
-  }
   template <typename T>
   void expect_error(const Result<T>& result, ErrorKind kind, std::string_view fragment) {
     ASSERT_FALSE(result);
@@ -35,7 +26,7 @@ class FileTest : public ::testing::Test {
     EXPECT_NE(result.error().message.find(fragment), std::string::npos) << result.error().message;
   }
 
-  fs::path folder_;
+  testing::ScratchFolder folder_;
 };
 
 /// Their sum. Without the checks of AddressSanitizer, whose own memory for these pages would fault too.
@@ -47,8 +38,7 @@ class FileTest : public ::testing::Test {
 
 TEST_F(FileTest, ResidentPagesAreMappedWithoutReading) {
   constexpr size_t kBytes = size_t{8} << 20;
-  std::ofstream(folder_ / "f", std::ios::binary) << std::string(kBytes, 'x');
-  const auto file = MappedFile::open(folder_ / "f");
+  const auto file = MappedFile::open(folder_.file("f", std::string(kBytes, 'x')));
   ASSERT_TRUE(file);
   file->map_resident();
   const auto faults = [] {
@@ -74,7 +64,7 @@ TEST_F(FileTest, MapsWhatWasWritten) {
   EXPECT_EQ(std::string(reinterpret_cast<const char*>(data), file.bytes().size()), text);
   EXPECT_EQ(file.path(), folder_ / "f");
   EXPECT_EQ(read_text_file(folder_ / "f"), text);
-  EXPECT_EQ(file_count(), 1);
+  EXPECT_EQ(folder_.names().size(), 1u);
 }
 
 TEST_F(FileTest, MapsAnEmptyFile) {
@@ -88,7 +78,7 @@ TEST_F(FileTest, MapsAnEmptyFile) {
 TEST_F(FileTest, ReadingErrorsSayWhat) {
   expect_error(MappedFile::open(folder_ / "none"), ErrorKind::kNotFound,
                "none: cannot open: No such file or directory");
-  expect_error(MappedFile::open(folder_), ErrorKind::kInvalid, "expected a file, found a directory");
+  expect_error(MappedFile::open(folder_.path()), ErrorKind::kInvalid, "expected a file, found a directory");
   ASSERT_EQ(::mkfifo((folder_ / "pipe").c_str(), 0600), 0);
   // A reader of a pipe waits for a writer unless one is there.
   const int writer = ::open((folder_ / "pipe").c_str(), O_RDWR);
@@ -111,19 +101,19 @@ TEST_F(FileTest, AtomicFileAppearsOnCommitOnly) {
   AtomicFile moved = std::move(*file);
   ASSERT_TRUE(moved.commit());
   EXPECT_EQ(read_text_file(folder_ / "f"), "new text");
-  EXPECT_EQ(file_count(), 1);
+  EXPECT_EQ(folder_.names().size(), 1u);
 }
 
 TEST_F(FileTest, AtomicFileWithoutCommitLeavesNothing) {
   {
     auto file = AtomicFile::create(folder_ / "f");
     ASSERT_TRUE(file && file->write("half"));
-    EXPECT_EQ(file_count(), 1);
+    EXPECT_EQ(folder_.names().size(), 1u);
     auto other = AtomicFile::create(folder_ / "g");
     ASSERT_TRUE(other);
     *file = std::move(*other);
   }
-  EXPECT_EQ(file_count(), 0);
+  EXPECT_TRUE(folder_.empty());
 }
 
 TEST_F(FileTest, AtomicFilesGetOrdinaryPermissions) {
@@ -139,7 +129,7 @@ TEST_F(FileTest, TwoWritersOfOneTargetDoNotMix) {
   ASSERT_TRUE(first && second);
   ASSERT_TRUE(first->write("1") && second->write("2") && first->commit() && second->commit());
   EXPECT_EQ(read_text_file(folder_ / "f"), "2");
-  EXPECT_EQ(file_count(), 1);
+  EXPECT_EQ(folder_.names().size(), 1u);
 }
 
 TEST_F(FileTest, WritingErrorsSayWhat) {
@@ -148,7 +138,7 @@ TEST_F(FileTest, WritingErrorsSayWhat) {
   ASSERT_TRUE(file);
   fs::create_directory(folder_ / "f");
   expect_error(file->commit(), ErrorKind::kIo, "f: cannot rename");
-  EXPECT_EQ(file_count(), 1) << "only the folder that was in the way";
+  EXPECT_EQ(folder_.names().size(), 1u) << "only the folder that was in the way";
 }
 
 TEST_F(FileTest, AFullDiskIsAnErrorAndLeavesNothing) {
@@ -161,7 +151,7 @@ TEST_F(FileTest, AFullDiskIsAnErrorAndLeavesNothing) {
   ::setrlimit(RLIMIT_FSIZE, &previous);
   std::signal(SIGXFSZ, previous_handler);
   expect_error(status, ErrorKind::kIo, "f: cannot write: File too large");
-  EXPECT_EQ(file_count(), 0);
+  EXPECT_TRUE(folder_.empty());
 }
 
 TEST_F(FileTest, InterruptedProgramsRemoveTheirUnfinishedFiles) {
@@ -170,9 +160,9 @@ TEST_F(FileTest, InterruptedProgramsRemoveTheirUnfinishedFiles) {
   auto first = AtomicFile::create(folder_ / "a");
   auto second = AtomicFile::create(folder_ / "b");
   ASSERT_TRUE(first && second);
-  EXPECT_EQ(file_count(), 3);
+  EXPECT_EQ(folder_.names().size(), 3u);
   remove_unfinished_files();
-  EXPECT_EQ(file_count(), 1);
+  EXPECT_EQ(folder_.names().size(), 1u);
   EXPECT_EQ(read_text_file(folder_ / "kept"), "x");
 }
 
@@ -184,9 +174,9 @@ TEST_F(FileTest, MoreUnfinishedFilesThanAreRemembered) {
       ASSERT_TRUE(file);
       files.push_back(std::move(*file));
     }
-    EXPECT_EQ(file_count(), 100);
+    EXPECT_EQ(folder_.names().size(), 100u);
   }
-  EXPECT_EQ(file_count(), 0);
+  EXPECT_TRUE(folder_.empty());
 }
 
 TEST_F(FileTest, APipeIsNeitherReadNorReplaced) {
@@ -195,7 +185,7 @@ TEST_F(FileTest, APipeIsNeitherReadNorReplaced) {
   expect_error(MappedFile::open(pipe), ErrorKind::kInvalid, "not a regular file");
   expect_error(AtomicFile::create(pipe), ErrorKind::kInvalid, "not a regular file");
   EXPECT_TRUE(fs::is_fifo(pipe));
-  EXPECT_EQ(file_count(), 1);
+  EXPECT_EQ(folder_.names().size(), 1u);
 }
 
 TEST_F(FileTest, AnEmptyPathIsAnError) {
@@ -215,7 +205,7 @@ TEST_F(FileTest, AWorkingDirectoryThatIsGoneIsAnError) {
 }
 
 TEST_F(FileTest, FreeBytesOfTheNearestFolder) {
-  const auto here = free_disk_bytes(folder_);
+  const auto here = free_disk_bytes(folder_.path());
   const auto below = free_disk_bytes(folder_ / "not" / "yet" / "there");
   ASSERT_TRUE(here && below);
   EXPECT_GT(*here, 0U);

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "cadre/base/scratch_folder_testing.h"
 #include "cadre/convert/convert.h"
 #include "cadre/formats/safetensors.h"
 #include "cadre/formats/safetensors_writer.h"
@@ -23,17 +24,8 @@ namespace fs = std::filesystem;
 
 inline constexpr auto kNoProgress = [](int64_t, int64_t) {};
 
-/// A folder of this test's own, removed at its end.
 class ConvertTest : public ::testing::Test {
  protected:
-  void SetUp() override {
-    folder_ = fs::path(::testing::TempDir()) /
-              ("cadre_convert_" + std::to_string(std::hash<std::string>()(
-                                      ::testing::UnitTest::GetInstance()->current_test_info()->name())));
-    fs::remove_all(folder_);
-    fs::create_directories(folder_);
-  }
-  void TearDown() override { fs::remove_all(folder_); }
   fs::path path(const std::string& name) const { return folder_ / name; }
 
   void write_model(const std::string& name, const Json& config, DType type = DType::kBF16) const {
@@ -53,7 +45,7 @@ class ConvertTest : public ::testing::Test {
     return convert_to_directory(path(in), path(out), options, kNoProgress);
   }
 
-  fs::path folder_;
+  ScratchFolder folder_;
 };
 
 /// `name` of the shapes, cut to `layers` layers and shrunk to sizes that a test can bear.

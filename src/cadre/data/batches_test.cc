@@ -8,19 +8,20 @@
 #include <memory>
 #include <set>
 
+#include "cadre/base/scratch_folder_testing.h"
 #include "cadre/data/prepare.h"
 #include "cadre/data/test_corpus.h"
 
 namespace cadre {
 namespace {
 
-using testing::Scratch;
+using testing::ScratchFolder;
 
 /// Sets of numbered stories, made once: `small` has fewer documents than `large`.
 class Batches : public ::testing::Test {
  protected:
   static void SetUpTestSuite() {
-    scratch_ = std::make_unique<Scratch>();
+    scratch_ = std::make_unique<ScratchFolder>();
     testing::small_tokenizer(*scratch_);
     for (const auto& [name, count] : {std::pair{"small", 30}, std::pair{"large", 300}}) {
       const std::vector files = {
@@ -35,9 +36,9 @@ class Batches : public ::testing::Test {
     return TokenSet::open(*scratch_ / name, split).value();
   }
 
-  static std::unique_ptr<Scratch> scratch_;
+  static std::unique_ptr<ScratchFolder> scratch_;
 };
-std::unique_ptr<Scratch> Batches::scratch_;
+std::unique_ptr<ScratchFolder> Batches::scratch_;
 
 /// (token, target) pairs that count, and how often each is there.
 using Pairs = std::map<std::pair<int32_t, int32_t>, int64_t>;

@@ -2,17 +2,18 @@
 
 #include <gtest/gtest.h>
 
+#include "cadre/base/scratch_folder_testing.h"
 #include "cadre/data/test_corpus.h"
 
 namespace cadre {
 namespace {
 
-using testing::Scratch;
+using testing::ScratchFolder;
 
 constexpr std::string_view kBegin = "<｜begin▁of▁sentence｜>";
 constexpr std::string_view kEnd = "<｜end▁of▁sentence｜>";
 
-DocumentEncoder small_encoder(const Scratch& scratch) {
+DocumentEncoder small_encoder(const ScratchFolder& scratch) {
   return DocumentEncoder::create(load_text_assets(testing::small_tokenizer(scratch)).value(), "tok").value();
 }
 
@@ -28,7 +29,7 @@ std::string shown(const DocumentEncoder& encoder, const EncodedDocument& documen
 }
 
 TEST(DocumentEncoder, PlainTextIsLearnedButForItsBegin) {
-  const Scratch scratch;
+  const ScratchFolder scratch;
   DocumentEncoder encoder = small_encoder(scratch);
   EncodedDocument encoded;
   ASSERT_TRUE(encoder.encode({.text = "The cat saw 12 birds."}, encoded));
@@ -40,7 +41,7 @@ TEST(DocumentEncoder, PlainTextIsLearnedButForItsBegin) {
 }
 
 TEST(DocumentEncoder, OfAConversationTheAnswersAreLearned) {
-  const Scratch scratch;
+  const ScratchFolder scratch;
   DocumentEncoder encoder = small_encoder(scratch);
   EncodedDocument encoded;
   const Document chat{.origin = "x",
@@ -62,7 +63,7 @@ TEST(DocumentEncoder, OfAConversationTheAnswersAreLearned) {
 }
 
 TEST(DocumentEncoder, AMessageMayHoldNoControlToken) {
-  const Scratch scratch;
+  const ScratchFolder scratch;
   DocumentEncoder encoder = small_encoder(scratch);
   EncodedDocument encoded;
   for (const char* role : {"user", "assistant"}) {
@@ -92,9 +93,9 @@ TEST(DocumentEncoder, OtherTemplates) {
       {"{{ raise_exception('no chats') }}", "no chats"},
   };
   for (const auto& [text, expected] : cases) {
-    const Scratch scratch;
+    const ScratchFolder scratch;
     const auto folder = testing::small_tokenizer(scratch);
-    std::ofstream(folder / "chat_template.jinja") << text;
+    testing::write_file(folder / "chat_template.jinja", text);
     auto encoder = DocumentEncoder::create(load_text_assets(folder).value(), "tok");
     EncodedDocument encoded;
     const Document chat{
@@ -113,7 +114,7 @@ TEST(DocumentEncoder, OtherTemplates) {
 }
 
 TEST(DocumentEncoder, ATokenizerWithoutEndIsRefused) {
-  const Scratch scratch;
+  const ScratchFolder scratch;
   const auto folder = testing::small_tokenizer(scratch);
   std::filesystem::remove(folder / "tokenizer_config.json");
   const auto encoder = DocumentEncoder::create(load_text_assets(folder).value(), "tok");

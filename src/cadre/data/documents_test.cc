@@ -2,13 +2,14 @@
 
 #include <gtest/gtest.h>
 
+#include "cadre/base/scratch_folder_testing.h"
 #include "cadre/data/test_corpus.h"
 
 namespace cadre {
 namespace {
 
 using testing::kNoProgress;
-using testing::Scratch;
+using testing::ScratchFolder;
 
 using Files = std::vector<std::filesystem::path>;
 
@@ -39,7 +40,7 @@ void expect_contains(const std::string& text, const std::vector<std::string>& pa
 }
 
 TEST(ReadCorpus, TextIsCutAtSeparatorLines) {
-  const Scratch scratch;
+  const ScratchFolder scratch;
   const Files files = {
       scratch.file("a.txt",
                    "\xEF\xBB\xBFOne.\n\ntwo\n<|endoftext|>\n\n  Three\r\n\r\n<|endoftext|>\n \n"
@@ -52,7 +53,7 @@ TEST(ReadCorpus, TextIsCutAtSeparatorLines) {
 }
 
 TEST(ReadCorpus, JsonlHasTextsAndConversations) {
-  const Scratch scratch;
+  const ScratchFolder scratch;
   const Files files = {scratch.file("a.jsonl", R"({"text": "one", "src": 3})"
                                                "\n\n"
                                                R"({"text": " "})"
@@ -64,7 +65,7 @@ TEST(ReadCorpus, JsonlHasTextsAndConversations) {
 }
 
 TEST(ReadCorpus, WrongJsonNamesFileLineAndField) {
-  const Scratch scratch;
+  const ScratchFolder scratch;
   const struct {
     const char* line;
     std::vector<std::string> parts;
@@ -95,7 +96,7 @@ TEST(ReadCorpus, WrongJsonNamesFileLineAndField) {
 }
 
 TEST(ReadCorpus, InvalidUtf8IsRefusedOrReplaced) {
-  const Scratch scratch;
+  const ScratchFolder scratch;
   const Files text = {scratch.file("a.txt", "good\nb\xC3(d\n")};
   expect_contains(error_of(text), {"a.txt", "line 2", "byte 6", "0xC3", "--lossy"});
   EXPECT_EQ(*documents_of(text, {.lossy = true}), std::vector<std::string>{"good\nb\uFFFD(d"});
@@ -105,19 +106,19 @@ TEST(ReadCorpus, InvalidUtf8IsRefusedOrReplaced) {
 }
 
 TEST(ReadCorpus, MissingFilesAndFoldersAreErrors) {
-  const Scratch scratch;
+  const ScratchFolder scratch;
   expect_contains(error_of({scratch / "none.txt"}), {"none.txt"});
   expect_contains(error_of({scratch / "."}), {"directory"});
 }
 
 TEST(ReadCorpus, AHugeJsonlLineIsRefused) {
-  const Scratch scratch;
+  const ScratchFolder scratch;
   std::string line = "{\"text\": \"" + std::string(kMaxJsonlLineBytes, 'a') + "\"}\n";
   expect_contains(error_of({scratch.file("big.jsonl", "\n" + line)}), {"big.jsonl:2", "bytes"});
 }
 
 TEST(ReadCorpus, ProgressEndsAtAllBytes) {
-  const Scratch scratch;
+  const ScratchFolder scratch;
   const Files files = {scratch.file("a.txt", "abc"), scratch.file("b.jsonl", "{\"text\": \"defg\"}\n")};
   int64_t last = -1;
   const auto ignore = [](const Document&) -> Status { return {}; };

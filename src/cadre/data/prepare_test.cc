@@ -4,8 +4,10 @@
 
 #include <algorithm>
 #include <csignal>
+#include <fstream>
 
 #include "cadre/base/interrupt.h"
+#include "cadre/base/scratch_folder_testing.h"
 #include "cadre/data/test_corpus.h"
 #include "cadre/data/token_set.h"
 #include "cadre/formats/safetensors_writer.h"
@@ -16,12 +18,12 @@ namespace {
 
 using testing::kNoProgress;
 using testing::numbered_stories;
-using testing::Scratch;
-using testing::slurp;
+using testing::read_file;
+using testing::ScratchFolder;
 
 using Files = std::vector<std::filesystem::path>;
 
-Result<Manifest> prepare(const Scratch& scratch, const Files& files, const std::string& out,
+Result<Manifest> prepare(const ScratchFolder& scratch, const Files& files, const std::string& out,
                          const PrepareOptions& options) {
   if (!std::filesystem::exists(scratch / "tok")) testing::small_tokenizer(scratch);
   return prepare_corpus(files, scratch / "tok", scratch / out, options, kNoProgress);
@@ -51,7 +53,7 @@ std::vector<std::string> input_texts(const std::string& jsonl) {
 }
 
 TEST(PrepareCorpus, EveryDocumentIsInOneSplit) {
-  const Scratch scratch;
+  const ScratchFolder scratch;
   const Files files = {scratch.file("a.jsonl", numbered_stories(300))};
   const auto manifest = prepare(scratch, files, "out", {.held_out = 0.1, .shard_tokens = 2000});
   ASSERT_TRUE(manifest) << manifest.error().message;
@@ -66,13 +68,13 @@ TEST(PrepareCorpus, EveryDocumentIsInOneSplit) {
   const auto held = texts_of(*held_out, tokenizer);
   texts.insert(texts.end(), held.begin(), held.end());
   std::sort(texts.begin(), texts.end());
-  EXPECT_EQ(texts, input_texts(slurp(files[0])));
+  EXPECT_EQ(texts, input_texts(read_file(files[0])));
   EXPECT_EQ(train->documents() + held_out->documents(), 300);
   EXPECT_TRUE(train->check_tokenizer(scratch / "tok"));
 }
 
 TEST(PrepareCorpus, TheSplitDependsOnTextAndSeedAlone) {
-  const Scratch scratch;
+  const ScratchFolder scratch;
   const std::string stories = numbered_stories(200);
   const size_t middle = stories.find('\n', stories.size() / 2) + 1;
   const Files one = {scratch.file("a.jsonl", stories)};
@@ -89,11 +91,11 @@ TEST(PrepareCorpus, TheSplitDependsOnTextAndSeedAlone) {
   EXPECT_NE(held("one"), held("other_seed"));
   ASSERT_TRUE(prepare(scratch, one, "again", {.held_out = 0.2}));
   for (const char* file : {"manifest.json", "train-00000.safetensors", "held_out-00000.safetensors"})
-    EXPECT_EQ(slurp(scratch / "one" / file), slurp(scratch / "again" / file)) << file;
+    EXPECT_EQ(read_file(scratch / "one" / file), read_file(scratch / "again" / file)) << file;
 }
 
 TEST(PrepareCorpus, LossIsOnAnswersOnly) {
-  const Scratch scratch;
+  const ScratchFolder scratch;
   const Files files = {scratch.file(
       "a.jsonl",
       R"({"messages": [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "yo"}]})")};
@@ -112,7 +114,7 @@ TEST(PrepareCorpus, LossIsOnAnswersOnly) {
 }
 
 TEST(PrepareCorpus, ALargeVocabularyTakesWiderTokens) {
-  const Scratch scratch;
+  const ScratchFolder scratch;
   testing::small_tokenizer(scratch);
   // An added token far up makes the vocabulary large.
   Json tokenizer = read_json_file((scratch / "tok" / "tokenizer.json").string()).value();
@@ -120,7 +122,7 @@ TEST(PrepareCorpus, ALargeVocabularyTakesWiderTokens) {
   added["id"] = 40000;
   added["content"] = "<far>";
   tokenizer["added_tokens"].push_back(added);
-  std::ofstream(scratch / "tok" / "tokenizer.json") << tokenizer.dump();
+  testing::write_file(scratch / "tok" / "tokenizer.json", tokenizer.dump());
   const Files files = {scratch.file("a.txt", "The cat saw birds.")};
   const auto manifest = prepare(scratch, files, "out", {.held_out = 0});
   ASSERT_TRUE(manifest) << manifest.error().message;
@@ -135,7 +137,7 @@ TEST(PrepareCorpus, ALargeVocabularyTakesWiderTokens) {
 }
 
 TEST(PrepareCorpus, ErrorsLeaveNothingBehind) {
-  const Scratch scratch;
+  const ScratchFolder scratch;
   testing::small_tokenizer(scratch);
   const auto good = scratch.file("good.jsonl", numbered_stories(50));
   const auto bad = scratch.file("bad.jsonl", "{\"text\": 1}");
@@ -161,7 +163,7 @@ TEST(PrepareCorpus, ErrorsLeaveNothingBehind) {
 }
 
 TEST(PrepareCorpus, AnInterruptLeavesNothing) {
-  const Scratch scratch;
+  const ScratchFolder scratch;
   testing::small_tokenizer(scratch);
   const Files files = {scratch.file("a.jsonl", numbered_stories(200))};
   const auto before = scratch.names();
@@ -179,7 +181,7 @@ TEST(PrepareCorpus, AnInterruptLeavesNothing) {
 }
 
 TEST(TokenSet, ShardsThatDoNotAgreeAreRefused) {
-  const Scratch scratch;
+  const ScratchFolder scratch;
   const Files files = {scratch.file("a.jsonl", numbered_stories(20))};
   ASSERT_TRUE(prepare(scratch, files, "out", {.held_out = 0.2}));
   EXPECT_FALSE(TokenSet::open(scratch / "tok", Split::kTrain)) << "no manifest";
@@ -222,7 +224,7 @@ TEST(TokenSet, ShardsThatDoNotAgreeAreRefused) {
 }
 
 TEST(TokenSet, AnotherTokenizerIsNoticed) {
-  const Scratch scratch;
+  const ScratchFolder scratch;
   const Files files = {scratch.file("a.jsonl", numbered_stories(20))};
   ASSERT_TRUE(prepare(scratch, files, "out", {.held_out = 0.2}));
   const auto set = TokenSet::open(scratch / "out", Split::kTrain);

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "cadre/base/scratch_folder_testing.h"
 #include "cadre/data/piece_counts.h"
 #include "cadre/data/test_corpus.h"
 #include "cadre/runtime/text_assets.h"
@@ -12,8 +13,8 @@ namespace {
 using testing::kNoMergeProgress;
 using testing::kNoProgress;
 using testing::numbered_stories;
-using testing::Scratch;
-using testing::slurp;
+using testing::read_file;
+using testing::ScratchFolder;
 
 using Files = std::vector<std::filesystem::path>;
 
@@ -23,7 +24,7 @@ Result<TokenizerReport> train(const Files& files, const std::filesystem::path& o
 }
 
 TEST(TrainTokenizer, WritesWhatTheLoaderReads) {
-  const Scratch scratch;
+  const ScratchFolder scratch;
   const Files files = {scratch.file("a.jsonl", numbered_stories(60))};
   const auto report = train(files, scratch / "out", {.size = 320});
   ASSERT_TRUE(report) << report.error().message;
@@ -47,7 +48,7 @@ TEST(TrainTokenizer, WritesWhatTheLoaderReads) {
 }
 
 TEST(TrainTokenizer, DigitsAreMergedOnRequest) {
-  const Scratch scratch;
+  const ScratchFolder scratch;
   std::string text;
   for (int i = 0; i < 50; ++i) text += "in 2024 and 27 more\n";
   const Files files = {scratch.file("a.txt", text)};
@@ -56,7 +57,7 @@ TEST(TrainTokenizer, DigitsAreMergedOnRequest) {
 }
 
 TEST(TrainTokenizer, TheTemplateIsDeepSeeksFormat) {
-  const Scratch scratch;
+  const ScratchFolder scratch;
   const auto assets = load_text_assets(testing::small_tokenizer(scratch));
   ASSERT_TRUE(assets && assets->chat_template);
   ChatRequest request;
@@ -70,7 +71,7 @@ TEST(TrainTokenizer, TheTemplateIsDeepSeeksFormat) {
 }
 
 TEST(TrainTokenizer, TheSameTextGivesTheSameBytes) {
-  const Scratch scratch;
+  const ScratchFolder scratch;
   const std::string stories = numbered_stories(40);
   const size_t middle = stories.find('\n', stories.size() / 2) + 1;
   const Files one = {scratch.file("a.jsonl", stories)};
@@ -78,11 +79,11 @@ TEST(TrainTokenizer, TheSameTextGivesTheSameBytes) {
                      scratch.file("c.jsonl", stories.substr(0, middle))};
   ASSERT_TRUE(train(one, scratch / "one", {.size = 310}));
   ASSERT_TRUE(train(two, scratch / "two", {.size = 310}));
-  EXPECT_EQ(slurp(scratch / "one" / "tokenizer.json"), slurp(scratch / "two" / "tokenizer.json"));
+  EXPECT_EQ(read_file(scratch / "one" / "tokenizer.json"), read_file(scratch / "two" / "tokenizer.json"));
 }
 
 TEST(TrainTokenizer, RefusesWhatCannotWorkAndLeavesNothing) {
-  const Scratch scratch;
+  const ScratchFolder scratch;
   const auto tiny = scratch.file("tiny.txt", "hello hello");
   const auto empty = scratch.file("empty.txt", "");
   const auto broken = scratch.file("broken.jsonl", "{\"text\": \"fine\"}\n{\"text\": 1}\n");
@@ -104,7 +105,7 @@ TEST(TrainTokenizer, RefusesWhatCannotWorkAndLeavesNothing) {
 }
 
 TEST(TrainTokenizer, ALineWithoutEndIsBounded) {
-  const Scratch scratch;
+  const ScratchFolder scratch;
   std::string text = "word word word word ";
   text.append(size_t{3} << 20, 'a');
   const Files files = {scratch.file("a.txt", text)};

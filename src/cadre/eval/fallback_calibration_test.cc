@@ -7,12 +7,11 @@
 
 #include "cadre/base/file.h"
 #include "cadre/base/random.h"
+#include "cadre/base/scratch_folder_testing.h"
 #include "cadre/runtime/random_model.h"
 
 namespace cadre {
 namespace {
-
-namespace fs = std::filesystem;
 
 TEST(FitTemperature, MakesTheMeanMassWhatIsAsked) {
   std::vector<float> logits(500 * 8);
@@ -55,12 +54,6 @@ class CalibrateFallback : public ::testing::Test {
         "n_shared_experts": 1, "num_experts_per_tok": 2, "first_k_dense_replace": 1,
         "max_position_embeddings": 64, "fallback": {"hidden": 8}})");
   }
-  void SetUp() override {
-    folder_ = fs::path(::testing::TempDir()) / "cadre_fallback_calibration_test";
-    fs::remove_all(folder_);
-    fs::create_directories(folder_);
-  }
-  void TearDown() override { fs::remove_all(folder_); }
   Model model(const Json& json) const {
     const auto written =
         write_random_model(json, folder_ / "model", {.type = DType::kF32}, [](int64_t, int64_t) {});
@@ -78,7 +71,7 @@ class CalibrateFallback : public ::testing::Test {
   }
   static constexpr auto kQuiet = [](int64_t, int64_t, double) {};
 
-  fs::path folder_;
+  testing::ScratchFolder folder_;
 };
 
 TEST_F(CalibrateFallback, FindsThresholdsOfTheRateAskedForAndWritesThem) {

@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "cadre/base/file.h"
+#include "cadre/base/scratch_folder_testing.h"
 #include "cadre/model/shapes.h"
 #include "cadre/runtime/random_model.h"
 #include "cadre/text/tokenizer.h"
@@ -27,20 +28,15 @@ Json tiny_shape() {
   return config;
 }
 
-class Perplexity : public testing::Test {
+class Perplexity : public ::testing::Test {
  protected:
   void SetUp() override {
-    folder_ = fs::path(testing::TempDir()) / (std::string("cadre_perplexity_") +
-                                              testing::UnitTest::GetInstance()->current_test_info()->name());
-    fs::remove_all(folder_);
-    fs::create_directories(folder_);
     for (const uint64_t seed : {uint64_t{1}, uint64_t{2}}) {
       const auto written = write_random_model(tiny_shape(), model_path(seed),
                                               {.type = DType::kF32, .seed = seed}, [](int64_t, int64_t) {});
       ASSERT_TRUE(written) << written.error().message;
     }
   }
-  void TearDown() override { fs::remove_all(folder_); }
 
   fs::path model_path(uint64_t seed) const { return folder_ / fmt::format("model-{}", seed); }
   std::string file(const char* name) const { return (folder_ / name).string(); }
@@ -71,7 +67,7 @@ class Perplexity : public testing::Test {
     return measure_perplexity(run, text(), options, [](int64_t, int64_t, double) {});
   }
 
-  fs::path folder_;
+  testing::ScratchFolder folder_;
 };
 
 /// Nats of each token of one window, by decoding it token by token and summing in the order written down.

@@ -4,6 +4,7 @@
 
 #include <vector>
 
+#include "cadre/base/scratch_folder_testing.h"
 #include "cadre/formats/test_files.h"
 
 namespace cadre {
@@ -86,7 +87,7 @@ class GgufFileTest : public ::testing::Test {
     EXPECT_TRUE(file) << file.error().message;
     return std::move(file).value();
   }
-  testing::ScratchDirectory scratch_;
+  testing::ScratchFolder scratch_;
 };
 
 TEST_F(GgufFileTest, ReadsTypedMetadata) {

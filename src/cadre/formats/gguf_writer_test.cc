@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "cadre/base/scratch_folder_testing.h"
 #include "cadre/formats/test_files.h"
 
 namespace cadre {
@@ -26,7 +27,7 @@ GgufMetadata sample_metadata() {
 
 TEST(GgufWriter, WritesWhatTheReaderReads) {
   for (const int64_t alignment : {32, 64, 4096}) {
-    const testing::ScratchDirectory scratch;
+    const testing::ScratchFolder scratch;
     const std::vector<TensorSpec> specs = {{"w", DType::kF32, {3, 5}},
                                            {"q", DType::kQ8_0, {2, 4, 64}},
                                            {"s", DType::kI64, {}},
@@ -64,7 +65,7 @@ TEST(GgufWriter, WritesWhatTheReaderReads) {
 }
 
 TEST(GgufWriter, CopiesValuesOfAnotherFile) {
-  const testing::ScratchDirectory scratch;
+  const testing::ScratchFolder scratch;
   auto first = GgufWriter::create(scratch / "a.gguf", sample_metadata(), {});
   ASSERT_TRUE(first && first->finish());
   const auto source = GgufFile::open(scratch / "a.gguf");
@@ -78,7 +79,7 @@ TEST(GgufWriter, CopiesValuesOfAnotherFile) {
 }
 
 TEST(GgufWriter, RefusesWhatTheFormatCannotHold) {
-  const testing::ScratchDirectory scratch;
+  const testing::ScratchFolder scratch;
   const auto expect = [&](const TensorSpec& spec, std::string_view fragment) {
     expect_error(GgufWriter::create(scratch / "m", {}, {{"first", DType::kI8, {1}}, spec}), fragment);
   };

@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include "cadre/base/scratch_folder_testing.h"
 #include "cadre/formats/safetensors.h"
 #include "cadre/formats/safetensors_writer.h"
 #include "cadre/formats/test_files.h"
@@ -41,7 +42,7 @@ class SafetensorsSetTest : public ::testing::Test {
     expect_error(SafetensorsSet::open(scratch_.path()), fragment);
   }
 
-  testing::ScratchDirectory scratch_;
+  testing::ScratchFolder scratch_;
 };
 
 TEST_F(SafetensorsSetTest, MergesShards) {

@@ -4,6 +4,7 @@
 
 #include <vector>
 
+#include "cadre/base/scratch_folder_testing.h"
 #include "cadre/formats/test_files.h"
 
 namespace cadre {
@@ -215,7 +216,7 @@ TEST(Safetensors, CorruptedBytesAreAnErrorOrAValidFile) {
 }
 
 TEST(SafetensorsFile, OpensMovesAndFinds) {
-  const testing::ScratchDirectory scratch;
+  const testing::ScratchFolder scratch;
   testing::write_file(scratch / "m.safetensors", file_of(kValid, 24));
   auto opened = SafetensorsFile::open(scratch / "m.safetensors");
   ASSERT_TRUE(opened) << opened.error().message;
@@ -229,7 +230,7 @@ TEST(SafetensorsFile, OpensMovesAndFinds) {
 }
 
 TEST(SafetensorsFile, RefusesWhatIsNoFile) {
-  const testing::ScratchDirectory scratch;
+  const testing::ScratchFolder scratch;
   expect_error(SafetensorsFile::open(scratch / "none"), "none: cannot open: No such file");
   expect_error(SafetensorsFile::open(scratch.path()), "expected a file, found a directory");
   testing::write_file(scratch / "empty", "");

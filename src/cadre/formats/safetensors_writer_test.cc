@@ -5,6 +5,7 @@
 
 #include <csignal>
 
+#include "cadre/base/scratch_folder_testing.h"
 #include "cadre/formats/safetensors.h"
 #include "cadre/formats/test_files.h"
 
@@ -25,7 +26,7 @@ std::string data_of(const TensorSpec& spec) {
 }
 
 /// Writes kSpecs in pieces of `piece` bytes and returns the path.
-std::filesystem::path write_all(const testing::ScratchDirectory& scratch, const SafetensorsOptions& options,
+std::filesystem::path write_all(const testing::ScratchFolder& scratch, const SafetensorsOptions& options,
                                 size_t piece) {
   const auto path = scratch / "m.safetensors";
   auto writer = SafetensorsWriter::create(path, kSpecs, options);
@@ -45,7 +46,7 @@ TEST(SafetensorsWriter, WritesWhatTheReaderReads) {
   for (const int64_t alignment : {8, 64, 4096}) {
     for (const int64_t tensor_alignment : {1, 64, 4096}) {
       for (const size_t piece : {1, 3, 1000}) {
-        const testing::ScratchDirectory scratch;
+        const testing::ScratchFolder scratch;
         const SafetensorsOptions options{{{"format", "pt"}, {"\"", "\n"}}, alignment, tensor_alignment};
         const auto file = SafetensorsFile::open(write_all(scratch, options, piece));
         ASSERT_TRUE(file) << file.error().message;
@@ -68,7 +69,7 @@ TEST(SafetensorsWriter, WritesWhatTheReaderReads) {
 
 TEST(SafetensorsWriter, LeavesNoHoles) {
   // Other readers insist that the tensors cover the data section.
-  const testing::ScratchDirectory scratch;
+  const testing::ScratchFolder scratch;
   const std::string bytes = testing::read_file(write_all(scratch, {}, 1000));
   EXPECT_NE(bytes.find(R"("cadre.padding.0":{"dtype":"U8","shape":[59],"data_offsets":[5,64]})"), bytes.npos)
       << bytes;
@@ -79,7 +80,7 @@ TEST(SafetensorsWriter, LeavesNoHoles) {
 }
 
 TEST(SafetensorsWriter, AppearsWholeOrNotAtAll) {
-  const testing::ScratchDirectory scratch;
+  const testing::ScratchFolder scratch;
   {
     auto writer = SafetensorsWriter::create(scratch / "m.safetensors", kSpecs);
     ASSERT_TRUE(writer);
@@ -90,7 +91,7 @@ TEST(SafetensorsWriter, AppearsWholeOrNotAtAll) {
 }
 
 TEST(SafetensorsWriter, ReportsAFullDisk) {
-  const testing::ScratchDirectory scratch;
+  const testing::ScratchFolder scratch;
   auto previous_handler = std::signal(SIGXFSZ, SIG_IGN);
   rlimit previous{};
   ::getrlimit(RLIMIT_FSIZE, &previous);
@@ -110,7 +111,7 @@ TEST(SafetensorsWriter, ReportsAFullDisk) {
 }
 
 TEST(SafetensorsWriter, AsksForDiskSpaceFirst) {
-  const testing::ScratchDirectory scratch;
+  const testing::ScratchFolder scratch;
   const auto writer =
       SafetensorsWriter::create(scratch / "m.safetensors", {{"w", DType::kU8, {int64_t{1} << 60}}});
   expect_error(writer, "1152921504606847104 bytes are needed and the disk has");
@@ -119,7 +120,7 @@ TEST(SafetensorsWriter, AsksForDiskSpaceFirst) {
 }
 
 TEST(SafetensorsWriter, RefusesWhatTheFormatCannotHold) {
-  const testing::ScratchDirectory scratch;
+  const testing::ScratchFolder scratch;
   const auto expect = [&](const TensorSpec& spec, std::string_view fragment) {
     expect_error(SafetensorsWriter::create(scratch / "m", {{"first", DType::kI8, {1}}, spec}), fragment);
   };
@@ -141,7 +142,7 @@ TEST(SafetensorsWriter, RefusesWhatTheFormatCannotHold) {
 using SafetensorsWriterDeathTest = ::testing::Test;
 
 TEST(SafetensorsWriterDeathTest, AbortsOnMistakesOfTheCaller) {
-  const testing::ScratchDirectory scratch;
+  const testing::ScratchFolder scratch;
   auto writer = SafetensorsWriter::create(scratch / "m", {{"a", DType::kU8, {2}}, {"b", DType::kU8, {2}}});
   ASSERT_TRUE(writer);
   EXPECT_DEATH((void)writer->write("b", testing::bytes_of("12")), "'b' where 'a' is to be written");
@@ -153,7 +154,7 @@ TEST(SafetensorsWriterDeathTest, AbortsOnMistakesOfTheCaller) {
 }
 
 TEST(SafetensorsWriter, PackedTensorsKeepTheirTypeAndShape) {
-  const testing::ScratchDirectory scratch;
+  const testing::ScratchFolder scratch;
   const TensorSpec spec{"w", DType::kPackedQ3, {18, 64}};
   const std::string data(static_cast<size_t>(stored_bytes(spec.dtype, spec.shape).value()), 'q');
   EXPECT_EQ(data.size(), 2u * 16 * 28);

@@ -8,6 +8,7 @@
 
 #include "cadre/base/file.h"
 #include "cadre/base/interrupt.h"
+#include "cadre/base/scratch_folder_testing.h"
 #include "cadre/quant/compensator.h"
 #include "cadre/quant/encode.h"
 #include "cadre/quant/gptq.h"
@@ -22,20 +23,13 @@ namespace fs = std::filesystem;
 
 constexpr auto no_progress = [](int64_t, int64_t) {};
 
-class CalibratedQuantize : public testing::Test {
+class CalibratedQuantize : public ::testing::Test {
  protected:
   void SetUp() override {
-    folder_ = fs::path(testing::TempDir()) / (std::string("cadre_calibrated_") +
-                                              testing::UnitTest::GetInstance()->current_test_info()->name());
-    fs::remove_all(folder_);
-    fs::create_directories(folder_);
     const auto made = write_random_model(calibration_shape(), path("in"), {.seed = 3}, no_progress);
     ASSERT_TRUE(made) << made.error().message;
   }
-  void TearDown() override {
-    clear_interrupt();
-    fs::remove_all(folder_);
-  }
+  void TearDown() override { clear_interrupt(); }
   fs::path path(const char* name) const { return folder_ / name; }
   QuantizeOptions options(DType preset, int threads = 1) const {
     return {.plan = {.preset = preset, .pure = true}, .threads = threads, .gptq = &text_};
@@ -45,7 +39,7 @@ class CalibratedQuantize : public testing::Test {
   }
   std::string weights_of(const char* name) const { return *read_text_file(path(name) / "model.safetensors"); }
 
-  fs::path folder_;
+  testing::ScratchFolder folder_;
   const CalibrationText text_ = random_text(200, 50);
 };
 

@@ -3,11 +3,11 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <fstream>
 #include <functional>
 #include <limits>
 
 #include "cadre/base/file.h"
+#include "cadre/base/scratch_folder_testing.h"
 #include "cadre/formats/safetensors_writer.h"
 
 namespace cadre {
@@ -15,14 +15,10 @@ namespace {
 
 namespace fs = std::filesystem;
 
-class ImportanceFile : public testing::Test {
+class ImportanceFile : public ::testing::Test {
  protected:
-  void SetUp() override {
-    path_ = fs::path(testing::TempDir()) / (std::string("cadre_importance_") +
-                                            testing::UnitTest::GetInstance()->current_test_info()->name());
-  }
-  void TearDown() override { fs::remove(path_); }
-  fs::path path_;
+  testing::ScratchFolder folder_;
+  const fs::path path_ = folder_ / "importances";
 };
 
 ImportanceData small_data() {
@@ -109,7 +105,7 @@ TEST_F(ImportanceFile, MalformedFilesAreRefusedByName) {
 }
 
 TEST_F(ImportanceFile, WhatIsNoSafetensorsFileIsAnError) {
-  std::ofstream(path_) << "perplexity 12.3\n";
+  testing::write_file(path_, "perplexity 12.3\n");
   EXPECT_FALSE(read_importance(path_));
   fs::remove(path_);
   EXPECT_FALSE(read_importance(path_));

@@ -9,6 +9,7 @@
 
 #include "cadre/base/file.h"
 #include "cadre/base/interrupt.h"
+#include "cadre/base/scratch_folder_testing.h"
 #include "cadre/formats/safetensors.h"
 #include "cadre/model/shapes.h"
 #include "cadre/quant/partial_run.h"
@@ -52,21 +53,14 @@ std::map<std::string, std::string> files_of(const fs::path& folder) {
   return files;
 }
 
-/// A folder of this test's own with a model in it, removed at its end.
-class Quantize : public testing::Test {
+/// A folder with a model in it.
+class Quantize : public ::testing::Test {
  protected:
   void SetUp() override {
-    folder_ = fs::path(testing::TempDir()) / (std::string("cadre_quantize_") +
-                                              testing::UnitTest::GetInstance()->current_test_info()->name());
-    fs::remove_all(folder_);
-    fs::create_directories(folder_);
     const auto made = write_random_model(small_shape(), path("in"), {.seed = 3}, no_progress);
     ASSERT_TRUE(made) << made.error().message;
   }
-  void TearDown() override {
-    clear_interrupt();
-    fs::remove_all(folder_);
-  }
+  void TearDown() override { clear_interrupt(); }
   fs::path path(const char* name) const { return folder_ / name; }
   Result<QuantizeReport> quantize(const char* out, const QuantizeOptions& options = {}) const {
     return quantize_model(path("in"), path(out), options, no_progress);
@@ -83,7 +77,7 @@ class Quantize : public testing::Test {
     stream.seekp(offset);
     stream.write(reinterpret_cast<const char*>(&bits), 2);
   }
-  fs::path folder_;
+  testing::ScratchFolder folder_;
 };
 
 std::vector<float> decoded(const Weight& weight) {
@@ -283,7 +277,7 @@ TEST_F(Quantize, WhatIsThereIsReplacedOnlyWithForceAndOnlyAModel) {
   EXPECT_EQ(std::get<Moe>(Model::load(path("out"))->transformer().blocks[1].ffn).experts[0].up.dtype,
             DType::kPackedQ8);
   fs::create_directories(path("papers"));
-  std::ofstream(path("papers") / "thesis.txt") << "years";
+  testing::write_file(path("papers") / "thesis.txt", "years");
   EXPECT_FALSE(quantize("papers", {.force = true}));
   EXPECT_TRUE(fs::exists(path("papers") / "thesis.txt"));
   // The source, and what is around it.
@@ -294,7 +288,7 @@ TEST_F(Quantize, WhatIsThereIsReplacedOnlyWithForceAndOnlyAModel) {
 
 TEST_F(Quantize, AFolderInTheWayIsNotTouched) {
   fs::create_directories(path("out.partial"));
-  std::ofstream(path("out.partial") / "notes.txt") << "mine";
+  testing::write_file(path("out.partial") / "notes.txt", "mine");
   EXPECT_FALSE(quantize("out"));
   EXPECT_TRUE(fs::exists(path("out.partial") / "notes.txt"));
 }

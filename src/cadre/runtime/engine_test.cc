@@ -5,9 +5,9 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
-#include <filesystem>
 
 #include "cadre/base/random.h"
+#include "cadre/base/scratch_folder_testing.h"
 #include "cadre/runtime/random_model.h"
 
 namespace cadre {
@@ -78,22 +78,11 @@ bool same_bits(const Logits& a, const Logits& b) {
 
 class EngineBits : public ::testing::TestWithParam<const char*> {
  protected:
-  static void SetUpTestSuite() { std::filesystem::create_directories(folder()); }
-  static std::filesystem::path folder() {
-    return std::filesystem::path(::testing::TempDir()) / "cadre_engine_test";
-  }
-
   void SetUp() override {
-    path_ = folder() / std::to_string(std::hash<std::string_view>()(GetParam()));
-    std::filesystem::remove_all(path_);
-    const auto report =
-        write_random_model(Json::parse(GetParam()), path_, {.type = DType::kF32}, [](int64_t, int64_t) {});
+    const auto report = write_random_model(Json::parse(GetParam()), scratch_ / "model", {.type = DType::kF32},
+                                           [](int64_t, int64_t) {});
     ASSERT_TRUE(report.has_value()) << report.error().message;
-    model_.emplace(Model::load(path_).value());
-  }
-  void TearDown() override {
-    model_.reset();
-    std::filesystem::remove_all(path_);
+    model_.emplace(Model::load(scratch_ / "model").value());
   }
 
   Engine engine(const CpuOptions& cpu, DType kv_type = DType::kBF16) const {
@@ -119,7 +108,7 @@ class EngineBits : public ::testing::TestWithParam<const char*> {
     return logits;
   }
 
-  std::filesystem::path path_;
+  testing::ScratchFolder scratch_;  // outlives the model, which maps its files
   std::optional<Model> model_;
 };
 

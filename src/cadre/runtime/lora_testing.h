@@ -2,12 +2,12 @@
 /// A small random model and random adapters for it, on disk.
 
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <filesystem>
 
 #include "cadre/base/file.h"
 #include "cadre/base/random.h"
+#include "cadre/base/scratch_folder_testing.h"
 #include "cadre/formats/safetensors_writer.h"
 #include "cadre/runtime/engine.h"
 #include "cadre/runtime/lora.h"
@@ -19,8 +19,6 @@ namespace cadre::testing {
 class LoraFiles {
  public:
   explicit LoraFiles(DType type) {
-    folder_ = std::filesystem::path(::testing::TempDir()) / fmt::format("cadre_lora_{}", ::getpid());
-    std::filesystem::remove_all(folder_);
     std::filesystem::create_directories(adapter());
     const Json shape = Json::parse(R"({"model_type": "cadre", "vocab_size": 64, "hidden_size": 32,
         "intermediate_size": 48, "moe_intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2,
@@ -30,12 +28,6 @@ class LoraFiles {
     const auto report = write_random_model(shape, model(), {.type = type}, [](int64_t, int64_t) {});
     EXPECT_TRUE(report) << report.error().message;
   }
-  ~LoraFiles() {
-    std::error_code ignored;
-    std::filesystem::remove_all(folder_, ignored);
-  }
-  LoraFiles(const LoraFiles&) = delete;
-  LoraFiles& operator=(const LoraFiles&) = delete;
 
   std::filesystem::path operator/(const std::string& name) const { return folder_ / name; }
   std::filesystem::path model() const { return folder_ / "model"; }
@@ -83,7 +75,7 @@ class LoraFiles {
   }
 
  private:
-  std::filesystem::path folder_;
+  ScratchFolder folder_;
 };
 
 }  // namespace cadre::testing

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "cadre/base/scratch_folder_testing.h"
 #include "cadre/model/shapes.h"
 #include "cadre/runtime/engine.h"
 
@@ -35,7 +36,8 @@ std::vector<std::pair<std::string, std::vector<std::byte>>> bytes_of(const Model
 }
 
 TEST(MemoryModel, HasTheBytesOfTheModelOnDisk) {
-  const auto folder = std::filesystem::path(testing::TempDir()) / "cadre_memory_model";
+  const testing::ScratchFolder scratch;
+  const auto folder = scratch / "model";
   for (const DType type : {DType::kF32, DType::kBF16, DType::kPackedQ4, DType::kPackedMXFP4}) {
     std::filesystem::remove_all(folder);
     const RandomModelOptions options{.type = type, .seed = 5, .threads = 2};
@@ -55,7 +57,6 @@ TEST(MemoryModel, HasTheBytesOfTheModelOnDisk) {
     EXPECT_EQ(in_memory.checkpoint().path().string(), "memory");
     EXPECT_NE(in_memory.checkpoint().where("x").find("memory: tensor 'x'"), std::string::npos);
   }
-  std::filesystem::remove_all(folder);
 }
 
 TEST(MemoryModel, MoreThanTheMachineHasIsAnErrorBeforeAnythingIsMade) {

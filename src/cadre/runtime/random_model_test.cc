@@ -7,6 +7,7 @@
 
 #include "cadre/base/file.h"
 #include "cadre/base/interrupt.h"
+#include "cadre/base/scratch_folder_testing.h"
 #include "cadre/model/shapes.h"
 #include "cadre/runtime/model.h"
 #include "cadre/tensor/blocks.h"
@@ -17,24 +18,12 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// A folder of this test's own, removed at its end.
-class RandomModel : public testing::Test {
+class RandomModel : public ::testing::Test {
  protected:
-  void SetUp() override {
-    folder_ = fs::path(testing::TempDir()) / (std::string("cadre_random_model_") +
-                                              testing::UnitTest::GetInstance()->current_test_info()->name());
-    fs::remove_all(folder_);
-    fs::create_directories(folder_);
-  }
-  void TearDown() override {
-    clear_interrupt();
-    fs::remove_all(folder_);
-  }
+  void TearDown() override { clear_interrupt(); }
   fs::path path(const char* name) const { return folder_ / name; }
-  size_t entries() const {
-    return static_cast<size_t>(std::distance(fs::directory_iterator(folder_), fs::directory_iterator()));
-  }
-  fs::path folder_;
+
+  testing::ScratchFolder folder_;
 };
 
 /// Tensors of more than one piece, of no whole number of draws, and of nearly nothing.
@@ -168,7 +157,7 @@ TEST_F(RandomModel, AnInterruptLeavesNothing) {
   const auto report = write_random_model(*named_shape("cadre-s"), path("model"), {}, interrupt);
   ASSERT_FALSE(report);
   EXPECT_EQ(report.error().kind, ErrorKind::kInterrupt);
-  EXPECT_EQ(entries(), 0u);
+  EXPECT_TRUE(folder_.empty());
 }
 
 TEST_F(RandomModel, AFolderInUseIsRefusedAndAnEmptyOneIsFilled) {
@@ -190,7 +179,7 @@ TEST_F(RandomModel, TooLittleDiskIsSaidBeforeAnythingIsWritten) {
   const auto report = write_random_model(config, path("model"), {}, no_progress);
   ASSERT_FALSE(report);
   EXPECT_EQ(report.error().kind, ErrorKind::kTooLarge) << report.error().message;
-  EXPECT_EQ(entries(), 0u);
+  EXPECT_TRUE(folder_.empty());
 }
 
 TEST_F(RandomModel, AConfigurationThatCannotRunNamesItsField) {

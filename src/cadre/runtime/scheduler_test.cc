@@ -7,6 +7,7 @@
 #include <fstream>
 #include <thread>
 
+#include "cadre/base/scratch_folder_testing.h"
 #include "cadre/runtime/samplable_tokens.h"
 #include "cadre/runtime/scheduler_testing.h"
 
@@ -295,14 +296,6 @@ TEST_F(SchedulerTest, WhatCannotBeDoneIsRefusedBeforeItIsQueued) {
 
 class SnapshotTest : public SchedulerTest {
  protected:
-  void SetUp() override {
-    folder_ =
-        std::filesystem::path(::testing::TempDir()) /
-        ("cadre_scheduler_" + std::string(::testing::UnitTest::GetInstance()->current_test_info()->name()));
-    std::filesystem::remove_all(folder_);
-  }
-  void TearDown() override { std::filesystem::remove_all(folder_); }
-
   /// An engine and a scheduler of their own answer one request.
   struct Session {
     std::vector<int32_t> tokens;
@@ -314,7 +307,7 @@ class SnapshotTest : public SchedulerTest {
     Engine engine =
         Engine::create(other, {.cpu = {.threads = 1}, .kv_type = kv_type, .context_tokens = 1024}).value();
     const std::unique_ptr<Scheduler> scheduler =
-        make_scheduler(engine, {.kv_disk_folder = folder_, .kv_disk_bytes = int64_t{1} << 30});
+        make_scheduler(engine, {.kv_disk_folder = folder_.path(), .kv_disk_bytes = int64_t{1} << 30});
     const auto heard = std::make_shared<Recorder>();
     EXPECT_TRUE(
         scheduler->submit({.prompt = test_prompt(1, 300), .max_tokens = 90, .experts = experts}, heard)
@@ -324,7 +317,7 @@ class SnapshotTest : public SchedulerTest {
     return {heard->tokens, heard->stats, scheduler->stats()};
   }
 
-  std::filesystem::path folder_;
+  testing::ScratchFolder folder_;
 };
 
 TEST_F(SnapshotTest, PrefixesSurviveARestart) {
@@ -351,7 +344,7 @@ TEST_F(SnapshotTest, OtherModelsCachesAndNumbersOfExpertsDoNotMeet) {
 
 TEST_F(SnapshotTest, DamagedOnesAreNotServed) {
   const Session first = ask();
-  for (const auto& entry : std::filesystem::directory_iterator(folder_)) {
+  for (const auto& entry : std::filesystem::directory_iterator(folder_.path())) {
     std::fstream file(entry.path(), std::ios::in | std::ios::out | std::ios::binary);
     const auto middle = static_cast<std::streamoff>(entry.file_size() - 1000);
     file.seekg(middle);

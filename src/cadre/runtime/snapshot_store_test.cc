@@ -4,6 +4,8 @@
 
 #include <fstream>
 
+#include "cadre/base/scratch_folder_testing.h"
+
 namespace cadre {
 namespace {
 
@@ -15,14 +17,6 @@ constexpr int64_t kFile = 48 + 64 * 4 + kPage;
 
 class SnapshotStoreTest : public ::testing::Test {
  protected:
-  void SetUp() override {
-    folder_ =
-        fs::path(::testing::TempDir()) /
-        ("cadre_snapshots_" + std::string(::testing::UnitTest::GetInstance()->current_test_info()->name()));
-    fs::remove_all(folder_);
-  }
-  void TearDown() override { fs::remove_all(folder_); }
-
   std::unique_ptr<SnapshotStore> open(uint64_t fingerprint = 1, int64_t limit = 100 * kFile) const {
     return SnapshotStore::open(folder_, limit, fingerprint, kPage).value();
   }
@@ -45,7 +39,8 @@ class SnapshotStoreTest : public ::testing::Test {
     return paths;
   }
 
-  fs::path folder_;
+  testing::ScratchFolder scratch_;
+  const fs::path folder_ = scratch_ / "snapshots";  ///< not there yet
 };
 
 TEST_F(SnapshotStoreTest, PagesOutliveTheProcess) {
@@ -128,7 +123,7 @@ TEST_F(SnapshotStoreTest, TheLeastRecentlyUsedGoesFirst) {
 
 TEST_F(SnapshotStoreTest, WhatCannotBeUsedIsAnError) {
   EXPECT_FALSE(SnapshotStore::open(folder_, kPage - 1, 1, kPage).has_value());
-  std::ofstream(folder_) << "a file";
+  testing::write_file(folder_, "a file");
   const auto blocked = SnapshotStore::open(folder_, 10 * kPage, 1, kPage);
   ASSERT_FALSE(blocked.has_value());
   EXPECT_NE(blocked.error().message.find(folder_.string()), std::string::npos);
@@ -137,7 +132,7 @@ TEST_F(SnapshotStoreTest, WhatCannotBeUsedIsAnError) {
 TEST_F(SnapshotStoreTest, UnfinishedFilesOfOthersGoAndFailuresAreCounted) {
   fs::create_directories(folder_);
   const fs::path old = folder_ / "0000000000000001-0000000000000002.kv.partial-abcdef";
-  std::ofstream(old) << "half";
+  testing::write_file(old, "half");
   fs::last_write_time(old, fs::file_time_type::clock::now() - std::chrono::hours(2));
   auto store = open();
   EXPECT_FALSE(fs::exists(old));

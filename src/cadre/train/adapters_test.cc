@@ -3,6 +3,7 @@
 #include <cmath>
 #include <filesystem>
 
+#include "cadre/base/scratch_folder_testing.h"
 #include "cadre/data/prepare.h"
 #include "cadre/data/test_corpus.h"
 #include "cadre/runtime/engine.h"
@@ -12,7 +13,7 @@
 namespace cadre::train {
 namespace {
 
-using cadre::testing::Scratch;
+using cadre::testing::ScratchFolder;
 using testing::all_values;
 using testing::RandomBatch;
 using testing::small_model;
@@ -138,7 +139,7 @@ TEST(Adapters, WhatDoesNotFitIsNamed) {
 class LoraRun : public ::testing::Test {
  protected:
   static void SetUpTestSuite() {
-    scratch_ = std::make_unique<Scratch>();
+    scratch_ = std::make_unique<ScratchFolder>();
     const auto tokenizer = cadre::testing::small_tokenizer(*scratch_, kVocabulary);
     const std::vector files = {scratch_->file("stories.jsonl", cadre::testing::numbered_stories(60))};
     ASSERT_TRUE(prepare_corpus(files, tokenizer, *scratch_ / "shards",
@@ -195,9 +196,9 @@ class LoraRun : public ::testing::Test {
     return {rows.data, rows.data + rows.rows * rows.width};
   }
 
-  static std::unique_ptr<Scratch> scratch_;
+  static std::unique_ptr<ScratchFolder> scratch_;
 };
-std::unique_ptr<Scratch> LoraRun::scratch_;
+std::unique_ptr<ScratchFolder> LoraRun::scratch_;
 
 TEST_F(LoraRun, LearnsAndItsCheckpointIsAnAdapterThatLoads) {
   Json json = document("learns", 40);
@@ -227,8 +228,8 @@ TEST_F(LoraRun, ResumedIsUninterruptedBitForBit) {
   ASSERT_EQ(run(constant), "");
   ASSERT_EQ(run(first), "");
   ASSERT_EQ(run(second, true), "");
-  EXPECT_EQ(cadre::testing::slurp(at("whole/step-00000004") / kLoraWeightsFile),
-            cadre::testing::slurp(at("parts/step-00000004") / kLoraWeightsFile));
+  EXPECT_EQ(cadre::testing::read_file(at("whole/step-00000004") / kLoraWeightsFile),
+            cadre::testing::read_file(at("parts/step-00000004") / kLoraWeightsFile));
 }
 
 TEST_F(LoraRun, RecomputesWithTheSameBitsAndFitsABudgetOfMemory) {
@@ -236,8 +237,8 @@ TEST_F(LoraRun, RecomputesWithTheSameBitsAndFitsABudgetOfMemory) {
   recomputed["recompute"] = true;
   ASSERT_EQ(run(kept), "");
   ASSERT_EQ(run(recomputed), "");
-  EXPECT_EQ(cadre::testing::slurp(at("kept/step-00000002") / kLoraWeightsFile),
-            cadre::testing::slurp(at("recomputed/step-00000002") / kLoraWeightsFile));
+  EXPECT_EQ(cadre::testing::read_file(at("kept/step-00000002") / kLoraWeightsFile),
+            cadre::testing::read_file(at("recomputed/step-00000002") / kLoraWeightsFile));
 
   const auto rows_with = [](double memory_gb) {
     Json json = document("budget", 2);

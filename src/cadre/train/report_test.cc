@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "cadre/base/scratch_folder_testing.h"
 #include "cadre/data/test_corpus.h"
 #include "cadre/train/run_log.h"
 #include "cadre/train/samples.h"
@@ -10,8 +11,8 @@
 namespace cadre::train {
 namespace {
 
-using cadre::testing::Scratch;
-using cadre::testing::slurp;
+using cadre::testing::read_file;
+using cadre::testing::ScratchFolder;
 
 StepReport report_of(int64_t step) {
   StepReport report{.step = step,
@@ -28,7 +29,7 @@ StepReport report_of(int64_t step) {
 }
 
 TEST(RunLog, ReadsWhatItWrites) {
-  const Scratch scratch;
+  const ScratchFolder scratch;
   const auto path = scratch.file("log.jsonl", log_line(report_of(1), true) + log_line(report_of(2), true));
   const auto steps = read_run_log(path);
   ASSERT_TRUE(steps) << steps.error().message;
@@ -44,7 +45,7 @@ TEST(RunLog, ReadsWhatItWrites) {
 }
 
 TEST(RunLog, NamesLineAndFieldOfWhatIsWrong) {
-  const Scratch scratch;
+  const ScratchFolder scratch;
   const std::string good = log_line(report_of(1), false);
   const auto error_of = [&](const std::string& line) {
     const auto steps = read_run_log(scratch.file("log.jsonl", good + line));
@@ -61,7 +62,7 @@ TEST(RunLog, NamesLineAndFieldOfWhatIsWrong) {
 }
 
 TEST(Samples, ThoseOfTheSameAndLaterStepsAreReplaced) {
-  const Scratch scratch;
+  const ScratchFolder scratch;
   const auto path = scratch / "samples.jsonl";
   EXPECT_TRUE(read_samples(path)->empty());
   ASSERT_TRUE(add_samples(path, std::vector{Sample{10, "a", "one"}}));
@@ -76,7 +77,7 @@ TEST(Samples, ThoseOfTheSameAndLaterStepsAreReplaced) {
 }
 
 TEST(Samples, NamesLineAndFieldOfWhatIsWrong) {
-  const Scratch scratch;
+  const ScratchFolder scratch;
   const auto samples = read_samples(scratch.file("s.jsonl", "{\"step\": 1, \"prompt\": \"a\"}\n"));
   ASSERT_FALSE(samples);
   EXPECT_NE(samples.error().message.find("s.jsonl:1: field 'text'"), std::string::npos)
@@ -84,13 +85,13 @@ TEST(Samples, NamesLineAndFieldOfWhatIsWrong) {
 }
 
 TEST(RunReport, DrawsCurvesAndLoads) {
-  const Scratch scratch;
+  const ScratchFolder scratch;
   std::string log;
   for (int64_t step = 1; step <= 3; ++step) log += log_line(report_of(step), true);
   scratch.file("log.jsonl", log);
   const Status status = write_run_report(scratch / "");
   ASSERT_TRUE(status) << status.error().message;
-  const std::string html = slurp(scratch / "report.html");
+  const std::string html = read_file(scratch / "report.html");
   EXPECT_NE(html.find("held-out loss</dt><dd>3.5000 after step 2"), std::string::npos);
   EXPECT_NE(html.find("<title>1.50</title>"), std::string::npos);  // 30 of a mean of 20
   EXPECT_EQ(std::count(html.begin(), html.end(), '\0'), 0);
@@ -99,7 +100,7 @@ TEST(RunReport, DrawsCurvesAndLoads) {
 
   ASSERT_TRUE(add_samples(scratch / "samples.jsonl", std::vector{Sample{3, "1 < 2?", "Yes."}}));
   ASSERT_TRUE(write_run_report(scratch / ""));
-  EXPECT_NE(slurp(scratch / "report.html").find("<dt>1 &lt; 2?</dt><dd>Yes.</dd>"), std::string::npos);
+  EXPECT_NE(read_file(scratch / "report.html").find("<dt>1 &lt; 2?</dt><dd>Yes.</dd>"), std::string::npos);
 }
 
 TEST(SvgChart, SurvivesNothingAndWhatIsNotFinite) {

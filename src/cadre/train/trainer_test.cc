@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "cadre/base/interrupt.h"
+#include "cadre/base/scratch_folder_testing.h"
 #include "cadre/data/prepare.h"
 #include "cadre/data/test_corpus.h"
 #include "cadre/train/testing.h"
@@ -13,8 +14,8 @@
 namespace cadre::train {
 namespace {
 
-using cadre::testing::Scratch;
-using cadre::testing::slurp;
+using cadre::testing::read_file;
+using cadre::testing::ScratchFolder;
 using testing::all_values;
 
 constexpr int64_t kVocabulary = 300;
@@ -38,7 +39,7 @@ class Watch : public TrainListener {
 class TrainerTest : public ::testing::Test {
  protected:
   static void SetUpTestSuite() {
-    scratch_ = std::make_unique<Scratch>();
+    scratch_ = std::make_unique<ScratchFolder>();
     const auto tokenizer = cadre::testing::small_tokenizer(*scratch_, kVocabulary);
     const std::vector files = {scratch_->file("stories.jsonl", cadre::testing::numbered_stories(60))};
     const auto made = prepare_corpus(files, tokenizer, *scratch_ / "shards",
@@ -78,9 +79,9 @@ class TrainerTest : public ::testing::Test {
     return trainer ? "" : trainer.error().message;
   }
 
-  static std::unique_ptr<Scratch> scratch_;
+  static std::unique_ptr<ScratchFolder> scratch_;
 };
-std::unique_ptr<Scratch> TrainerTest::scratch_;
+std::unique_ptr<ScratchFolder> TrainerTest::scratch_;
 
 TEST_F(TrainerTest, LearnsAndWritesAModelThatLoads) {
   Json json = document("learns", 40);
@@ -102,7 +103,7 @@ TEST_F(TrainerTest, LearnsAndWritesAModelThatLoads) {
   EXPECT_EQ(watch.samples[1].prompt, "Hello");
   EXPECT_FALSE(watch.samples[1].text.empty());
   EXPECT_EQ(read_samples(*scratch_ / "learns" / "samples.jsonl")->size(), 4u);  // of steps 20 and 40
-  const std::string log = slurp(*scratch_ / "learns" / "log.jsonl");
+  const std::string log = read_file(*scratch_ / "learns" / "log.jsonl");
   EXPECT_EQ(std::count(log.begin(), log.end(), '\n'), 40);
   EXPECT_NE(log.find("\"max_vio_global\""), std::string::npos);
 }
@@ -138,10 +139,10 @@ TEST_F(TrainerTest, ResumedIsUninterruptedBitForBit) {
               whole_watch.reports[i + 3].routing.max_violation_global);
   }
   EXPECT_EQ(all_values(second->model()), all_values(whole->model()));
-  EXPECT_EQ(slurp(second_watch.folders.back() / "model.safetensors"),
-            slurp(whole_watch.folders.back() / "model.safetensors"));
-  EXPECT_EQ(slurp(second_watch.folders.back() / "optimiser.safetensors"),
-            slurp(whole_watch.folders.back() / "optimiser.safetensors"));
+  EXPECT_EQ(read_file(second_watch.folders.back() / "model.safetensors"),
+            read_file(whole_watch.folders.back() / "model.safetensors"));
+  EXPECT_EQ(read_file(second_watch.folders.back() / "optimiser.safetensors"),
+            read_file(whole_watch.folders.back() / "optimiser.safetensors"));
 }
 
 TEST_F(TrainerTest, KeepsTheLastCheckpointsAndTheBest) {
