@@ -58,14 +58,13 @@ struct FallbackCounts {
 };
 
 /// So large a share of each model layer's tokens, chosen at random and the same in every run, falls back.
-RoutingPolicy random_fallback(std::vector<double> shares) {
-  return
-      [shares = std::move(shares), seen = std::vector<uint64_t>(shares.size(), 0)](RoutingPlan plan) mutable {
-        const auto layer = static_cast<size_t>(plan.layer);
-        const RandomStream random(0, layer);
-        return without_experts(std::move(plan),
-                               [&](int64_t) { return random.uniform(seen[layer]++) < shares[layer]; });
-      };
+RoutingPolicy random_fallback(const std::vector<double>& shares) {
+  return [shares, seen = std::vector<uint64_t>(shares.size(), 0)](RoutingPlan plan) mutable {
+    const auto layer = static_cast<size_t>(plan.layer);
+    const RandomStream random(0, layer);
+    return without_experts(std::move(plan),
+                           [&](int64_t) { return random.uniform(seen[layer]++) < shares[layer]; });
+  };
 }
 
 std::span<const float> row_of(std::span<const float> logits, int64_t experts, int64_t t) {
@@ -236,7 +235,7 @@ Result<FallbackCalibration> calibrate_fallback(const Model& model, EngineOptions
   if (options.random) {
     std::vector<double> rates(static_cast<size_t>(config.num_hidden_layers), 0);
     for (const FallbackLayer& layer : result.layers) rates[static_cast<size_t>(layer.layer)] = layer.rate;
-    CADRE_TRY(const PerplexityReport random, measure(text, random_fallback(std::move(rates)), {}));
+    CADRE_TRY(const PerplexityReport random, measure(text, random_fallback(rates), {}));
     result.random_nats = random.nats.mean;
   }
   return result;

@@ -141,7 +141,7 @@ TEST_F(CalibrateFallback, RandomCostsWhatAnyOfTheTokensCost) {
   EXPECT_NE(*few.random_nats, few.fallback_nats);
   EXPECT_EQ(*few.random_nats, *at(0.1).random_nats);
   // Where nearly all fall back, it hardly matters which.
-  EXPECT_NEAR(*most.random_nats, most.fallback_nats, 0.05 * std::abs(most.nats - most.fallback_nats));
+  EXPECT_NEAR(*most.random_nats, most.fallback_nats, 0.2 * std::abs(most.nats - most.fallback_nats));
   EXPECT_FALSE(calibrate_fallback(model, {.cpu = {.threads = 1}}, text(), {.rate = 0.1, .ctx = 64}, kQuiet)
                    ->random_nats);
 }
