@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import dataclasses
 import json
+import math
 import time
 
 
@@ -123,6 +124,5 @@ class EventDecoder:
 
 
 def percentile(values, share):
-    """The smallest value with at least `share` of all at or below it; None of nothing."""
-    ordered = sorted(values)
-    return ordered[max(0, min(len(ordered) - 1, -int(-share * len(ordered) // 1) - 1))] if ordered else None
+    """The smallest value with at least `share` of all at or below it."""
+    return sorted(values)[max(0, math.ceil(share * len(values)) - 1)]

@@ -18,14 +18,14 @@ is in the server's cache.
 import argparse
 import asyncio
 import json
-import os
+import pathlib
 import random
 import statistics
 import sys
 import time
 import urllib.parse
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "tools"))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
 from http_client import Connection, message, percentile  # noqa: E402
 
 WORDS = (
@@ -56,6 +56,7 @@ class Load:
         return " ".join(rng.choice(WORDS) for _ in range(max(1, round(tokens / self.tokens_per_word))))
 
     async def ask(self, connection, prompt, output_tokens):
+        """The answer and when it was complete; measured() reads it, later, so as not to keep others from their turn."""
         body = {
             "prompt": prompt, "max_tokens": output_tokens, "temperature": 0, "stream": True, "ignore_eos": True,
             "stream_options": {"include_usage": True}, "logit_bias": {str(id): -100 for id in self.options.eos},
@@ -64,7 +65,10 @@ class Load:
             body["model"] = self.options.model
         await connection.send(message("POST", f"{self.prefix}/v1/completions", body, self.headers))
         answer = await connection.receive()
-        end = time.monotonic()
+        return answer, time.monotonic()
+
+    @staticmethod
+    def measured(answer, end):
         if answer.status != 200:
             sys.exit(f"status {answer.status}: {answer.body[:1000].decode(errors='replace')}")
         chunks = [(at, json.loads(data)) for at, data in answer.events if data != "[DONE]"]
@@ -88,7 +92,7 @@ class Load:
         connection = await self.connect()
         for _ in range(2):
             self.tokens_per_word = 1.0
-            answer = await self.ask(connection, self.prompt(PROBE_WORDS), 4)
+            answer = self.measured(*await self.ask(connection, self.prompt(PROBE_WORDS), 4))
             self.tokens_per_word = answer["prompt"] / PROBE_WORDS
         await connection.close()
 
@@ -103,7 +107,7 @@ class Load:
             return answers
 
         begin = time.monotonic()
-        answers = sum(await asyncio.gather(*map(client, prompts)), [])
+        answers = [self.measured(*raw) for raw in sum(await asyncio.gather(*map(client, prompts)), [])]
         seconds = max(answer["end"] for answer in answers) - begin
         first = [answer["first"] for answer in answers]
         gaps = sum((answer["gaps"] for answer in answers), [])
@@ -122,7 +126,7 @@ class Load:
         """TTFT of short requests one after the other, until the task is done or the number is reached."""
         connection, firsts = await self.connect(), []
         while len(firsts) < self.options.requests and not (until and until.done()):
-            answer = await self.ask(connection, self.prompt(self.options.prompt_tokens), 1)
+            answer = self.measured(*await self.ask(connection, self.prompt(self.options.prompt_tokens), 1))
             # One that ended after the long prompt was not wholly beside it.
             if not (until and until.done()):
                 firsts.append(answer["first"])
@@ -135,7 +139,7 @@ class Load:
         long_prompt = asyncio.create_task(self.ask(connection, self.prompt(self.options.long_prompt), 1))
         await asyncio.sleep(self.options.head_start)
         beside = await self.short_firsts(long_prompt)
-        answer = await long_prompt
+        answer = self.measured(*await long_prompt)
         if not beside:
             sys.exit("the long prompt was over before a short request was: ask for a longer one")
         return {
@@ -148,8 +152,8 @@ class Load:
     async def repeated_prompt(self):
         connection = await self.connect()
         prompt = self.prompt(self.options.repeat_prompt)
-        new = await self.ask(connection, prompt, 1)
-        again = [(await self.ask(connection, prompt, 1))["first"] for _ in range(self.options.repeats)]
+        asked = [self.measured(*await self.ask(connection, prompt, 1)) for _ in range(self.options.repeats + 1)]
+        new, again = asked[0], [answer["first"] for answer in asked[1:]]
         await connection.close()
         median = statistics.median(again)
         return {

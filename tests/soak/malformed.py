@@ -5,11 +5,8 @@ others, to a server with `--max-body-mb 1`.
 """
 
 import json
-import os
-import sys
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "tools"))
-from http_client import message  # noqa: E402
+from http_client import message
 
 CHAT, TEXT, RESPONSES, EMBED = "/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/embeddings"
 MESSAGES = "/v1/messages"

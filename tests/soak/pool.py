@@ -54,7 +54,7 @@ def _kinds():
     yield "text-many", text, {"prompt": ["One day", STORY, [400, 401, 402]], "max_tokens": 6, "n": 2, "logprobs": 2}
     yield "text-echo", text, {"prompt": "A red ball", "max_tokens": 5, "echo": True}
     yield "text-whole", text, {"prompt": STORY + " " + STORY, "max_tokens": 8, "cadre": {"prefix_cache": False}}
-    yield "text-long", text, {"prompt": STORY, "max_tokens": 90, "logit_bias": {"1": -100}, "cadre": {"priority": -1}}
+    yield "text-long", text, {"prompt": STORY, "max_tokens": 90, "logit_bias": {"1": -100}, "cadre": {"priority": 1}}
     for i in range(TALES):
         yield f"tale-{i}", text, {"prompt": f"Tale {i}. {STORY} {STORY}", "max_tokens": 6}
     yield "responses", "/v1/responses", {"input": f"{STORY} What next?", "max_output_tokens": 16}

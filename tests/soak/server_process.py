@@ -7,10 +7,8 @@ import re
 import shutil
 import signal
 import struct
-import sys
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "tools"))
-from http_client import BrokenAnswer, Connection  # noqa: E402
+from http_client import Connection
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 START_SECONDS = 120
@@ -135,6 +133,3 @@ def damage(path, random):
     else:
         del data[at:]
     path.write_bytes(data)
-
-
-__all__ = ["BrokenAnswer", "ServerProcess", "damage", "incomplete_snapshots", "unfinished_snapshots"]

@@ -24,12 +24,12 @@ import sys
 import tempfile
 import time
 
-from malformed import malformed_requests
-from pool import essence, valid_requests
-from server_process import ROOT, BrokenAnswer, ServerProcess, damage, incomplete_snapshots, unfinished_snapshots
-
-sys.path.insert(0, str(ROOT / "tools"))
-from http_client import message  # noqa: E402
+# The client lies where bench/compare finds it too.
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools"))
+from http_client import BrokenAnswer, message  # noqa: E402
+from malformed import malformed_requests  # noqa: E402
+from pool import essence, valid_requests  # noqa: E402
+from server_process import ROOT, ServerProcess, damage, incomplete_snapshots, unfinished_snapshots  # noqa: E402
 
 SHOWN_FAILURES = 20
 # A life of the server shorter than this says nothing about memory: the first allocations of everything are in it.
