@@ -12,7 +12,8 @@ from http_client import Connection
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 START_SECONDS = 120
-SANITIZER_REPORT = re.compile(r"ERROR: \w+Sanitizer|WARNING: \w+Sanitizer|runtime error:|CHECK failed")
+# One line of each report: the one that says where.
+SANITIZER_REPORT = re.compile(r"SUMMARY: \w+Sanitizer|runtime error:")
 # Freed memory that AddressSanitizer keeps looks like growth: little of it, so that growth is ours.
 SANITIZER_OPTIONS = {
     "ASAN_OPTIONS": "quarantine_size_mb=4:thread_local_quarantine_size_kb=64:detect_leaks=1",
@@ -22,11 +23,12 @@ SANITIZER_OPTIONS = {
 
 
 class ServerProcess:
-    def __init__(self, program, model, scratch, flags):
+    def __init__(self, program, model, scratch, log, flags):
         self.program, self.flags = program, flags
         self.model = self._with_tools(pathlib.Path(model), scratch / "model")
         self.snapshots = scratch / "snapshots"
-        self.log_path = scratch / "log"
+        self.log_path = log
+        log.unlink(missing_ok=True)
         self.process = None
         self.port = 0
         self.lives = 0

@@ -305,6 +305,7 @@ def parse():
     parser.add_argument("--memory-growth-mb", type=float, default=16,
                         help="of resident memory that may come after the warm-up: the allocator's arenas of threads "
                         "and, under sanitizers, their own tables still grow a little (%(default)s)")  # fmt: skip
+    parser.add_argument("--log", type=pathlib.Path, help="file for the server's standard error")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     return parser.parse_args()
 
@@ -315,8 +316,11 @@ def main():
         flags = ["--ctx", options.ctx, "--kv-disk-space-mb", options.disk_mb, "-t", options.threads,
                  "--max-body-mb", 1, "--log-format", "none"]  # fmt: skip
 
+        log = options.log or pathlib.Path(scratch) / "log"
+
         async def run():
-            server = ServerProcess(options.cadre, options.model, pathlib.Path(scratch), [str(flag) for flag in flags])
+            flags_text = [str(flag) for flag in flags]
+            server = ServerProcess(options.cadre, options.model, pathlib.Path(scratch), log, flags_text)
             try:
                 return await Soak(options, server).run()
             finally:
@@ -324,8 +328,8 @@ def main():
                     await server.kill()
 
         report = asyncio.run(run())
-        if report["failures"]:
-            print((pathlib.Path(scratch) / "log").read_text(errors="replace")[-20000:], file=sys.stderr)
+        if report["failures"] and not options.log:
+            print(log.read_text(errors="replace")[-20000:], file=sys.stderr)
     if options.json:
         print(json.dumps(report))
     else:
