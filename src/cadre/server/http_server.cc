@@ -276,12 +276,17 @@ asio::awaitable<bool> send_answer(ConnectionPtr connection, std::shared_ptr<Queu
 /// Returns when the client has left. What it sends meanwhile is its next request, which waits.
 asio::awaitable<void> watch(ConnectionPtr connection) {
   tcp::socket& socket = connection->stream.socket();
-  const auto [error] = co_await socket.async_wait(tcp::socket::wait_read, kResult);
-  if (error) co_return;
-  char byte = 0;
   error_code failed;
-  const size_t size = socket.receive(asio::buffer(&byte, 1), tcp::socket::message_peek, failed);
-  if (size == 0) co_return;
+  socket.non_blocking(true, failed);
+  do {
+    const auto [error] = co_await socket.async_wait(tcp::socket::wait_read, kResult);
+    if (error) co_return;
+    char byte = 0;
+    const size_t size = socket.receive(asio::buffer(&byte, 1), tcp::socket::message_peek, failed);
+    // It may be woken late for bytes that were read before: then there is nothing, and a receive that waited
+    // for more would hold the strand, and with it the answer.
+    if (size == 0 && failed != asio::error::would_block) co_return;
+  } while (failed);
   asio::steady_timer forever(socket.get_executor(), asio::steady_timer::time_point::max());
   co_await forever.async_wait(kResult);
 }
@@ -385,8 +390,16 @@ asio::awaitable<bool> serve_request(ConnectionPtr connection, SharedPtr shared) 
   parser.header_limit(options.max_header_bytes);
   parser.body_limit(options.max_body_bytes);
   stream.expires_after(options.header_time);
-  const auto [head_error, head_bytes] =
-      co_await http::async_read_header(stream, connection->buffer, parser, kResult);
+  parser.eager(false);
+  error_code head_error;
+  // The parser's own limit holds for what arrives at once, not for a header whose lines come one by one.
+  size_t header_bytes = 0;
+  while (!head_error && !parser.is_header_done()) {
+    const auto [error, bytes] = co_await http::async_read_some(stream, connection->buffer, parser, kResult);
+    header_bytes += bytes;
+    head_error = error;
+    if (!error && header_bytes > options.max_header_bytes) head_error = http::error::header_limit;
+  }
   const bool needs_host = !head_error && parser.get().version() == 11;
   int status = head_error ? status_of(head_error) : 200;
   if (needs_host && parser.get().count(http::field::host) != 1) status = 400;

@@ -1,6 +1,9 @@
 // The server over real sockets: what is answered to bytes that are wrong, slow or too many.
 #include "cadre/server/http_server.h"
 
+#include <atomic>
+#include <thread>
+
 #include "cadre/server/http_client_testing.h"
 #include "cadre/server/server_testing.h"
 
@@ -54,6 +57,25 @@ TEST_F(HttpServerTest, AnswersManyRequestsOnOneConnection) {
   }
   client.send(chat(false));
   EXPECT_NE(client.receive("Hello there, world.").find("200 OK"), std::string::npos);
+}
+
+TEST_F(HttpServerTest, ManyConnectionsAtOnceAllGetTheirAnswers) {
+  // What arrives while a thread is reading wakes the watch over the connection afterwards, for nothing.
+  const uint16_t port = start();
+  constexpr int kClients = 16, kRequests = 300;
+  std::atomic<int> answered{0};
+  std::vector<std::jthread> clients;
+  for (int i = 0; i < kClients; ++i)
+    clients.emplace_back([&] {
+      Client client(port);
+      for (int k = 0; k < kRequests; ++k) {
+        client.send(chat(false));
+        if (client.receive("Hello there, world.").empty()) return;
+        ++answered;
+      }
+    });
+  clients.clear();
+  EXPECT_EQ(answered, kClients * kRequests);
 }
 
 TEST_F(HttpServerTest, PipelinedRequestsAreAnsweredInTurn) {
@@ -163,6 +185,15 @@ TEST_F(HttpServerTest, HeadersAndBodiesHaveLimits) {
   chunked.send("POST /tokenize HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
   for (int i = 0; i < 5; ++i) chunked.send("fa\r\n" + std::string(250, ' ') + "\r\n");
   EXPECT_TRUE(chunked.receive().starts_with("HTTP/1.1 413 "));
+}
+
+TEST_F(HttpServerTest, AHeaderOfManyLinesHasTheSameLimit) {
+  // Above what is read at once (4096 bytes), so that the parser sees it piece by piece.
+  Client client(start({.max_header_bytes = 8192}));
+  std::string lines;
+  for (int i = 0; i < 2000; ++i) lines += "A: b\r\n";
+  client.send("GET /health HTTP/1.1\r\nHost: a\r\n" + lines + "\r\n");
+  EXPECT_TRUE(client.receive().starts_with("HTTP/1.1 431 "));
 }
 
 TEST_F(HttpServerTest, AskedFirstItSaysContinueOrTooLarge) {

@@ -156,6 +156,8 @@ std::string ServerMetrics::exposition(const SchedulerStats& stats, std::string_v
   gauge("cadre_disk_snapshots", stats.disk_snapshots, "Prefixes on disk.");
   gauge("cadre_disk_bytes", stats.disk_bytes, "Their bytes.");
   counter("cadre_disk_hits_total", stats.disk_hits, "Prefixes read back from disk.");
+  counter("cadre_disk_damaged_total", stats.disk_damaged, "Files found damaged and removed.");
+  counter("cadre_disk_failures_total", stats.disk_failures, "Prefixes that could not be written.");
 
   text += first_token_.exposition("cadre_time_to_first_token_seconds", "From a request to its first token.");
   text += inter_token_.exposition("cadre_inter_token_seconds", "Between two tokens of an answer.");

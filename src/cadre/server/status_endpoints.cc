@@ -60,7 +60,11 @@ Result<HttpResponse> get_stats(Service& service, const HttpRequest&) {
          {"free", stats.free_pages},
          {"cached", stats.cached_pages}}},
        {"disk",
-        {{"snapshots", stats.disk_snapshots}, {"bytes", stats.disk_bytes}, {"hits", stats.disk_hits}}},
+        {{"snapshots", stats.disk_snapshots},
+         {"bytes", stats.disk_bytes},
+         {"hits", stats.disk_hits},
+         {"damaged", stats.disk_damaged},
+         {"failures", stats.disk_failures}}},
        {"seconds", service.metrics().summaries()},
        {"expert_tokens", std::move(experts)}});
 }
