@@ -1,5 +1,6 @@
 #include "cadre/train/pass.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "cadre/model/fallback.h"
@@ -209,12 +210,17 @@ TEST(Pass, Bf16IsCloseToF32InEveryParameterAndEqualInNone) {
   const Evaluation exact = evaluate(*Pass::create(f32, *backend, 16).value(), batch, /*gradient=*/true);
   const Evaluation rounded = evaluate(*pass, batch, /*gradient=*/true);
   ASSERT_EQ(rounded.experts, exact.experts) << "another seed: a token changed its experts";
-  // Each product adds half a unit of 2^-8 at most; a dozen follow one another.
+  // A product's inputs are off by up to 2^-9 of themselves; many products follow one another.
+  int checked = 0;
   for (size_t i = 0; i < f32.parameters().size(); ++i) {
-    const double error = relative_error(bf16.parameters()[i].gradients(), f32.parameters()[i].gradients());
-    EXPECT_GT(error, 0x1p-12) << f32.parameters()[i].name;
+    const std::span<const float> gradients = f32.parameters()[i].gradients();
+    if (std::ranges::all_of(gradients, [](float g) { return g == 0; })) continue;  // an expert without tokens
+    ++checked;
+    const double error = relative_error(bf16.parameters()[i].gradients(), gradients);
+    EXPECT_GT(error, 0x1p-8) << f32.parameters()[i].name;
     EXPECT_LT(error, 0x1p-4) << f32.parameters()[i].name;
   }
+  EXPECT_GT(checked, 25);
   // Validation rounds as training does.
   const double shift = std::abs(rounded.loss - exact.loss);
   EXPECT_GT(shift, 1e-5 * exact.loss);
