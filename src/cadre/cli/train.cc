@@ -68,9 +68,10 @@ Status run(const Flags& flags) {
   CADRE_TRY(const std::unique_ptr<Backend> backend, make_cpu_backend(cpu));
   CADRE_TRY(const std::unique_ptr<train::Trainer> trainer,
             train::Trainer::create(std::move(config), *backend, flags.resume));
-  fmt::print(stderr, "{}: {:.2f} M parameters, {} sequences of {} tokens a step, on {}\n", flags.config,
+  fmt::print(stderr, "{}: {:.2f} M parameters, {} sequences of {} tokens a step, on {}{}\n", flags.config,
              static_cast<double>(trainer->model().parameter_count()) * 1e-6, trainer->config().sequences,
-             trainer->config().length, backend->description());
+             trainer->config().length, backend->description(),
+             trainer->config().compute == Compute::kBF16 ? ", bf16 products" : "");
   if (trainer->first_step() > 0) fmt::print(stderr, "going on after step {}\n", trainer->first_step());
   const Isa isa = isa_from_name(flags.isa).value_or(best_isa());
   const int threads = flags.threads == 0 ? available_cores() : flags.threads;

@@ -7,6 +7,9 @@
 /// repeatable bit for bit. Sums over the inner dimension of a `Gemm` go in blocks of kGemmBlock: each is one
 /// chain of fused multiply-adds in ascending index that starts from 0, and the blocks are added in ascending
 /// order.
+///
+/// Where an operation has a `compute`, kBF16 rounds both sides of each of its matrix products, and those
+/// alone: what it keeps and what it adds to stays f32. kInt8 means kF32.
 
 #include <cstdint>
 #include <span>
@@ -25,6 +28,7 @@ struct Gemm {
   bool a_transposed = false;
   bool b_transposed = false;
   bool add = true;
+  Compute compute = Compute::kF32;
 };
 
 /// y += x, heads in ascending order.   x, y: [T, H, d]; a head stride of 0 in y sums the heads of x
@@ -87,6 +91,7 @@ struct ExpertFfnTraining {
   std::span<const float> weights;
   Tensor outputs;  ///< scratch, [A, d]
   Tensor y;
+  Compute compute = Compute::kF32;
 };
 
 /// Gradients of one expert's matrices, shaped as they are; data is null where none is wanted.
@@ -109,6 +114,7 @@ struct ExpertFfnGrad {
   std::span<const ExpertWeightGrad> gradients;  ///< [groups]
   std::span<const Tensor> dhidden;              ///< scratch of each group, [count, f]
   Tensor outputs;                               ///< scratch, [A, d]
+  Compute compute = Compute::kF32;
 };
 
 /// losses[t] = logsumexp(logits[t]) - logits[t][targets[t]], 0 where the target is -1. The logits become

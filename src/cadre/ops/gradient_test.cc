@@ -1,12 +1,14 @@
 // Each operation's gradient on the tape against finite differences, on random shapes.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <deque>
 #include <functional>
 #include <random>
 
 #include "cadre/ops/ops.h"
+#include "cadre/tensor/convert.h"
 
 namespace cadre {
 namespace {
@@ -139,6 +141,46 @@ TEST(Gradient, MatmulF32) {
   probe.matrix(matrix);
   probe.expect_gradients_match(
       [&](Context& ctx) { return ops::matmul_f32(ctx, probe.activation(ctx, x, 2, 1, 3), matrix); });
+}
+
+/// What a product makes of its inputs, and its gradients for that of the result: y, dx, dw.
+std::vector<float> product_and_gradients(Tensor (*product)(Context&, const Tensor&, const Weight&),
+                                         std::span<const float> x, std::vector<float> w,
+                                         std::span<const float> dy, Compute compute) {
+  constexpr int64_t kRows = 5, kIn = 7, kOut = 3;
+  const std::unique_ptr<Backend> backend = make_reference_backend();
+  Arena arena = Arena::reserve(kArenaBytes).value();
+  Tape tape = Tape::create(arena, *backend->gradients()).value();
+  std::vector<float> dw(w.size(), 0.0f);
+  tape.bind(w.data(), Tensor::dense(dw.data(), kOut, kIn));
+  Context ctx{.backend = *backend, .arena = arena, .compute = compute, .tape = &tape};
+  const Tensor input = ctx.allocate(kRows, kIn);
+  std::copy(x.begin(), x.end(), input.data);
+  tape.clear_gradient(input);
+  const Tensor y = product(ctx, input, Probe::weight(w, kOut, kIn));
+  std::vector<float> result(y.data, y.data + kRows * kOut);
+  std::copy(dy.begin(), dy.end(), tape.gradient(y).data);
+  ctx.tape = nullptr;
+  tape.run_backward(ctx);
+  const float* dx = tape.gradient(input).data;
+  result.insert(result.end(), dx, dx + kRows * kIn);
+  result.insert(result.end(), dw.begin(), dw.end());
+  return result;
+}
+
+TEST(Gradient, Bf16RoundsTheInputsOfAProductAndOfItsGradientButOfNoRouter) {
+  Probe probe;
+  const std::vector<float> x = probe.input(5 * 7), w = probe.input(3 * 7), dy = probe.input(5 * 3);
+  const auto rounded = [](std::vector<float> values) {
+    std::ranges::transform(values, values.begin(), round_to_bf16);
+    return values;
+  };
+  const std::vector<float> f32 = product_and_gradients(ops::matmul, x, w, dy, Compute::kF32);
+  const std::vector<float> bf16 = product_and_gradients(ops::matmul, x, w, dy, Compute::kBF16);
+  EXPECT_EQ(bf16, product_and_gradients(ops::matmul, rounded(x), rounded(w), rounded(dy), Compute::kF32));
+  for (size_t i = 0; i < f32.size(); ++i) EXPECT_NEAR(bf16[i], f32[i], 0.1) << i;
+  EXPECT_NE(bf16, f32);
+  EXPECT_EQ(product_and_gradients(ops::matmul_f32, x, w, dy, Compute::kBF16), f32);
 }
 
 TEST(Gradient, Embed) {

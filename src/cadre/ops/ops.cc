@@ -10,10 +10,10 @@ namespace cadre::ops {
 namespace {
 
 /// dx += dy W;  dW += dy^T x
-void matmul_backward(const Tape& tape, const Tensor& x, const Weight& w, const Tensor& dy) {
-  tape.device().gemm({.a = dy, .b = values_of(w), .c = tape.gradient(x)});
+void matmul_backward(const Tape& tape, const Tensor& x, const Weight& w, const Tensor& dy, Compute compute) {
+  tape.device().gemm({.a = dy, .b = values_of(w), .c = tape.gradient(x), .compute = compute});
   if (const Tensor dw = tape.gradient(w); dw.data != nullptr)
-    tape.device().gemm({.a = dy, .b = x, .c = dw, .a_transposed = true});
+    tape.device().gemm({.a = dy, .b = x, .c = dw, .a_transposed = true, .compute = compute});
 }
 
 Tensor matmul_as(Context& ctx, const Tensor& x, const Weight& w, Compute compute) {
@@ -21,8 +21,9 @@ Tensor matmul_as(Context& ctx, const Tensor& x, const Weight& w, Compute compute
   if (ctx.observer != nullptr) ctx.observer->matmul(x, w);
   const Tensor y = ctx.allocate(x.rows, w.rows);
   if (Tape* tape = ctx.tape; tape != nullptr) {
-    tape->device().gemm({.a = x, .b = values_of(w), .c = y, .b_transposed = true, .add = false});
-    tape->record(y, [=](Context&) { matmul_backward(*tape, x, w, tape->gradient(y)); });
+    tape->device().gemm(
+        {.a = x, .b = values_of(w), .c = y, .b_transposed = true, .add = false, .compute = compute});
+    tape->record(y, [=](Context&) { matmul_backward(*tape, x, w, tape->gradient(y), compute); });
     return y;
   }
   ctx.backend.matmul({.x = x, .w = w, .y = y, .compute = compute});
@@ -213,14 +214,19 @@ void cross_entropy(Context& ctx, const Tensor& x, const Weight& w, std::span<con
     const Tensor rows = x.slice_rows(first, count);
     const Tensor logits = ctx.allocate(count, w.rows);
     if (ctx.tape != nullptr)
-      device->gemm({.a = rows, .b = values_of(w), .c = logits, .b_transposed = true, .add = false});
+      device->gemm({.a = rows,
+                    .b = values_of(w),
+                    .c = logits,
+                    .b_transposed = true,
+                    .add = false,
+                    .compute = ctx.compute});
     else
       ctx.backend.matmul({.x = rows, .w = w, .y = logits, .compute = ctx.compute});
     device->cross_entropy({.logits = logits,
                            .targets = targets.subspan(static_cast<size_t>(first), static_cast<size_t>(count)),
                            .scale = scale,
                            .losses = losses.data() + first});
-    if (ctx.tape != nullptr) matmul_backward(*ctx.tape, rows, w, logits);
+    if (ctx.tape != nullptr) matmul_backward(*ctx.tape, rows, w, logits, ctx.compute);
   }
 }
 
@@ -234,6 +240,7 @@ struct ExpertPass {
   std::vector<ExpertActivations> activations;
   std::vector<int32_t> rows;
   std::span<const float> weights;
+  Compute compute = Compute::kF32;
 };
 
 void expert_ffn_backward(Context& back, const Tape& tape, const ExpertPass& pass) {
@@ -255,7 +262,8 @@ void expert_ffn_backward(Context& back, const Tape& tape, const ExpertPass& pass
        .dweights = tape.gradient(pass.weights.data()),
        .gradients = gradients,
        .dhidden = dhidden,
-       .outputs = back.allocate(static_cast<int64_t>(pass.rows.size()), pass.x.width)});
+       .outputs = back.allocate(static_cast<int64_t>(pass.rows.size()), pass.x.width),
+       .compute = pass.compute});
 }
 
 /// The forward pass with a tape: all that the gradient needs is kept.
@@ -267,7 +275,8 @@ void expert_ffn_recorded(Context& ctx, Tape* tape, const Tensor& x, std::span<co
            .groups = {groups.begin(), groups.end()},
            .activations = {},
            .rows = {rows.begin(), rows.end()},
-           .weights = weights};
+           .weights = weights,
+           .compute = ctx.compute};
   for (const ExpertGroup& group : groups) {
     const int64_t f = values_of(group.expert.gate).rows;
     pass->activations.push_back({ctx.allocate(group.count, f), ctx.allocate(group.count, f)});
@@ -279,7 +288,8 @@ void expert_ffn_recorded(Context& ctx, Tape* tape, const Tensor& x, std::span<co
                                       .rows = rows,
                                       .weights = weights,
                                       .outputs = ctx.allocate(static_cast<int64_t>(rows.size()), x.width),
-                                      .y = y});
+                                      .y = y,
+                                      .compute = ctx.compute});
   tape->record(y, [=](Context& back) { expert_ffn_backward(back, *tape, *pass); });
 }
 

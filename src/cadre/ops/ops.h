@@ -5,7 +5,7 @@
 ///
 /// With a tape in the context, each also records its gradient; those over a paged cache (head_matmul,
 /// kv_write, kv_read, attend), and swiglu, which inference alone uses, have none and refuse a tape. Weights
-/// are then f32.
+/// are then f32. The products of a gradient round their inputs as those of its operation do.
 
 #include <span>
 

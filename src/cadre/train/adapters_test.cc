@@ -234,6 +234,7 @@ TEST_F(LoraRun, ResumedIsUninterruptedBitForBit) {
 
 TEST_F(LoraRun, RecomputesWithTheSameBitsAndFitsABudgetOfMemory) {
   Json kept = document("kept", 2), recomputed = document("recomputed", 2);
+  kept["compute"] = recomputed["compute"] = "bf16";
   recomputed["recompute"] = true;
   ASSERT_EQ(run(kept), "");
   ASSERT_EQ(run(recomputed), "");

@@ -74,6 +74,8 @@ Status read_tensors(const fs::path& path, const std::vector<FileTensor>& tensors
   return {};
 }
 
+const char* name_of(Compute compute) { return compute == Compute::kBF16 ? "bf16" : "f32"; }
+
 Json state_json(const RunIdentity& identity, const RunState& state, int64_t optimiser_steps) {
   Json json{{"version", kVersion},
             {"step", state.step},
@@ -84,6 +86,7 @@ Json state_json(const RunIdentity& identity, const RunState& state, int64_t opti
             {"sequences", identity.sequences},
             {"length", identity.length},
             {"micro_sequences", identity.micro_sequences},
+            {"compute", name_of(identity.compute)},
             {"best_step", state.best_step},
             {"routing", state.routing.to_json()}};
   if (state.best_loss) json["best_loss"] = *state.best_loss;
@@ -102,12 +105,23 @@ Status copy_tokenizer(const fs::path& from, const fs::path& to) {
 }
 
 /// Errors where the checkpoint's field is not what this run has.
-Status check_same(const JsonFields& fields, std::string_view key, int64_t expected) {
-  constexpr int64_t kMost = std::numeric_limits<int64_t>::max();
-  CADRE_TRY(const int64_t found, fields.integer(key, 0, kMost));
+template <typename T>
+Status check_same(const JsonFields& fields, std::string_view key, const T& expected, const T& found) {
   if (found == expected) return {};
   return fields.error(key,
                       fmt::format("this run's configuration says {}, the checkpoint {}", expected, found));
+}
+
+Status check_same(const JsonFields& fields, std::string_view key, int64_t expected) {
+  constexpr int64_t kMost = std::numeric_limits<int64_t>::max();
+  CADRE_TRY(const int64_t found, fields.integer(key, 0, kMost));
+  return check_same(fields, key, expected, found);
+}
+
+Status check_same(const JsonFields& fields, Compute expected) {
+  // Checkpoints from before there was a choice do not say it.
+  CADRE_TRY(const std::string found, fields.string_or("compute", "f32"));
+  return check_same(fields, "compute", std::string(name_of(expected)), found);
 }
 
 Status check_architecture(const fs::path& path, const Json& expected) {
@@ -186,6 +200,7 @@ Result<RunState> read_checkpoint(const fs::path& folder, TrainableModel& model, 
   CADRE_CHECK_OK(check_same(fields, "sequences", identity.sequences));
   CADRE_CHECK_OK(check_same(fields, "length", identity.length));
   CADRE_CHECK_OK(check_same(fields, "micro_sequences", identity.micro_sequences));
+  CADRE_CHECK_OK(check_same(fields, identity.compute));
   CADRE_CHECK_OK(check_architecture(folder / "config.json", identity.architecture));
 
   constexpr int64_t kMost = std::numeric_limits<int64_t>::max();

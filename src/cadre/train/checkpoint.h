@@ -31,6 +31,7 @@ struct RunIdentity {
   int64_t sequences = 0;
   int64_t length = 0;
   int64_t micro_sequences = 0;
+  Compute compute = Compute::kF32;
 };
 
 struct CheckpointFolder {
@@ -48,7 +49,7 @@ Status write_checkpoint(const std::filesystem::path& run, const TrainableModel& 
                         const std::filesystem::path& tokenizer);
 
 /// Fills model and optimiser. Errors: kInvalid when the checkpoint is of another architecture, optimiser,
-/// seed or batch, or damaged, naming the file and the field.
+/// seed, batch or compute type, or damaged, naming the file and the field.
 Result<RunState> read_checkpoint(const std::filesystem::path& folder, TrainableModel& model,
                                  Optimiser& optimiser, const RunIdentity& identity);
 

@@ -139,6 +139,14 @@ Status read_batch(const JsonFields& fields, TrainConfig& config) {
   return {};
 }
 
+Status read_compute(const JsonFields& fields, TrainConfig& config) {
+  CADRE_TRY(const std::string compute, fields.string_or("compute", "f32"));
+  if (compute != "f32" && compute != "bf16")
+    return fields.error("compute", fmt::format("expected \"f32\" or \"bf16\", found \"{}\"", compute));
+  config.compute = compute == "bf16" ? Compute::kBF16 : Compute::kF32;
+  return {};
+}
+
 Status read_optimiser(const JsonFields& fields, TrainConfig& config) {
   CADRE_TRY(const Section section, Section::open(fields, "optimiser",
                                                  {"type", "learning_rate", "warmup", "decay", "clip",
@@ -238,7 +246,7 @@ Result<TrainConfig> parse_train_config(const Json& document, const std::string& 
   CADRE_CHECK_OK(refuse_unknown(
       document, fields,
       {"model", "start_from", "tokenizer", "data", "out", "seed", "steps", "batch", "optimiser", "balance",
-       "routing", "validate", "checkpoint", "samples", "lora", "recompute"}));
+       "routing", "validate", "checkpoint", "samples", "lora", "recompute", "compute"}));
   TrainConfig config;
   CADRE_CHECK_OK(read_model(fields, folder, config));
   CADRE_CHECK_OK(read_lora(fields, config));
@@ -249,6 +257,7 @@ Result<TrainConfig> parse_train_config(const Json& document, const std::string& 
   CADRE_TRY(config.steps, fields.integer("steps", 1, kMostSteps));
   CADRE_CHECK_OK(read_batch(fields, config));
   CADRE_TRY(config.recompute, fields.boolean_or("recompute", false));
+  CADRE_CHECK_OK(read_compute(fields, config));
   CADRE_CHECK_OK(read_optimiser(fields, config));
   CADRE_CHECK_OK(read_balance(fields, config));
   CADRE_CHECK_OK(read_routing(fields, config));

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "cadre/base/json.h"
+#include "cadre/kernels/backend.h"
 #include "cadre/runtime/lora.h"
 #include "cadre/train/balance.h"
 #include "cadre/train/capacity.h"
@@ -39,6 +40,8 @@ struct TrainConfig {
   int64_t micro_sequences = 0;  ///< rows of a pass; 0: as many as memory_gb holds
   double memory_gb = 0;         ///< of the run: weights, gradients, optimiser and activations
   bool recompute = false;       ///< compute blocks again in the backward pass instead of keeping them
+  /// kF32 or kBF16, of products: see PassMode.
+  Compute compute = Compute::kF32;
 
   OptimiserOptions optimiser;
   double learning_rate = 0;

@@ -20,6 +20,7 @@ TEST(TrainConfig, DefaultsAreThoseOfTheDocument) {
   EXPECT_EQ(config.data[0].path, "/folder/shards");
   EXPECT_EQ(config.out, "/folder/run");
   EXPECT_EQ(config.micro_sequences, 8);
+  EXPECT_EQ(config.compute, Compute::kF32);
   EXPECT_FALSE(config.optimiser.muon);
   EXPECT_EQ(config.learning_rate, 1.5e-3);
   EXPECT_EQ(config.bias_rate, 1e-3);
@@ -34,6 +35,7 @@ TEST(TrainConfig, ReadsEveryField) {
   document["data"] = Json::parse(R"([{"path": "a"}, {"path": "/b", "weight": 3}])");
   document["tokenizer"] = "tok";
   document["seed"] = 7;
+  document["compute"] = "bf16";
   document["batch"]["micro_sequences"] = 2;
   document["optimiser"] =
       Json::parse(R"({"type": "muon", "warmup": 0.1, "decay": 0.3, "clip": 0.5, "beta1": 0.8,
@@ -50,6 +52,7 @@ TEST(TrainConfig, ReadsEveryField) {
   EXPECT_EQ(config.data[1].path, "/b");
   EXPECT_EQ(config.data[1].weight, 3);
   EXPECT_EQ(config.seed, 7u);
+  EXPECT_EQ(config.compute, Compute::kBF16);
   EXPECT_EQ(config.micro_sequences, 2);
   EXPECT_TRUE(config.optimiser.muon);
   EXPECT_EQ(config.learning_rate, 3e-3);
@@ -106,6 +109,8 @@ TEST(TrainConfig, NamesTheFieldThatIsWrong) {
   expect_refused("/steps", "many", "field 'steps'");
   expect_refused("/batch/length", 1, "field 'batch.length'");
   expect_refused("/batch/micro_sequences", 3, "expected a divisor of sequences = 8, found 3");
+  expect_refused("/compute", "int8", "field 'compute': expected \"f32\" or \"bf16\", found \"int8\"");
+  expect_refused("/compute", 16, "field 'compute'");
   expect_refused("/optimiser", 5, "field 'optimiser'");
   expect_refused("/optimiser/type", "sgd", "expected \"adamw\" or \"muon\", found \"sgd\"");
   expect_refused("/optimiser/learning_rate", -1,

@@ -64,12 +64,12 @@ int64_t pass_bytes(const ModelConfig& config, int64_t rows, bool recompute) {
 }
 
 Result<std::unique_ptr<Pass>> Pass::create(const TrainableModel& model, Backend& backend, int64_t max_rows,
-                                           int64_t max_k, bool recompute) {
+                                           const PassMode& mode) {
   if (backend.gradients() == nullptr)
     return fail(ErrorKind::kUsage, "{} has no gradients: it cannot train", backend.description());
   ModelConfig widest = model.config();
-  if (widest.moe && max_k > 0) widest.moe->num_experts_per_tok = max_k;
-  const int64_t bytes = pass_bytes(widest, max_rows, recompute);
+  if (widest.moe && mode.max_k > 0) widest.moe->num_experts_per_tok = mode.max_k;
+  const int64_t bytes = pass_bytes(widest, max_rows, mode.recompute);
   if (2 * bytes > physical_memory_bytes())
     return fail(ErrorKind::kTooLarge,
                 "activations of {} tokens and their gradients take {}, this machine has {}; smaller "
@@ -77,19 +77,19 @@ Result<std::unique_ptr<Pass>> Pass::create(const TrainableModel& model, Backend&
                 max_rows, format_bytes(2 * static_cast<double>(bytes)),
                 format_bytes(static_cast<double>(physical_memory_bytes())));
   CADRE_TRY(Arena arena, Arena::reserve(bytes));
-  auto pass = std::unique_ptr<Pass>(new Pass(model, backend, std::move(arena)));
-  pass->recompute_ = recompute;
+  auto pass = std::unique_ptr<Pass>(new Pass(model, backend, std::move(arena), mode));
   CADRE_TRY(pass->tape_, Tape::create(pass->arena_, *backend.gradients()));
   model.bind(*pass->tape_);
   return pass;
 }
 
-Pass::Pass(const TrainableModel& model, Backend& backend, Arena arena)
+Pass::Pass(const TrainableModel& model, Backend& backend, Arena arena, const PassMode& mode)
     : model_(&model),
       backend_(&backend),
       arena_(std::move(arena)),
       rope_frequencies_(rope_frequencies(model.config().rope)),
-      rope_magnitude_(rope_magnitude(model.config().rope)) {}
+      rope_magnitude_(rope_magnitude(model.config().rope)),
+      mode_(mode) {}
 
 void Pass::fill_rotations(const PassBatch& batch) {
   positions_.resize(batch.tokens.size());
@@ -106,14 +106,14 @@ double Pass::run(const PassBatch& batch, const PassOptions& options) {
   const ArenaScope scratch(arena_);
   fill_rotations(batch);
   losses_.resize(batch.tokens.size());
-  Context ctx{.backend = *backend_, .arena = arena_, .trace = options.trace};
+  Context ctx{.backend = *backend_, .arena = arena_, .compute = mode_.compute, .trace = options.trace};
   if (options.gradient) ctx.tape = &*tape_;
   const MoeRun run{.policies = options.policies,
                    .routing = routing_,
                    .groups = groups_,
                    .auxiliary = options.auxiliary,
                    .layer_top_k = options.top_k,
-                   .recompute = recompute_};
+                   .recompute = mode_.recompute};
   const Batch rows{.tokens = batch.tokens, .sequences = batch.sequences, .cosine = cosine_, .sine = sine_};
   const Tensor h = model.hidden_states(ctx, rows, {}, run);
   const Tensor x = ops::rms_norm(ctx, h, model.final_norm, model.config.rms_norm_eps);

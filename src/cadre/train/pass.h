@@ -27,15 +27,21 @@ struct PassOptions {
   TraceSink* trace = nullptr;
 };
 
+/// What all passes of a run have in common.
+struct PassMode {
+  int64_t max_k = 0;       ///< most experts a token; 0: the model's own number
+  bool recompute = false;  ///< compute blocks again in the backward pass instead of keeping them
+  /// kF32 or kBF16: of products with weights, forward and backward, but for those that make router logits.
+  Compute compute = Compute::kF32;
+};
+
 /// Thread-compatible. Owns the memory of activations; `model` and `backend` outlive it.
 class Pass {
  public:
-  /// For passes of at most `max_rows` rows and `max_k` experts a token (0: the model's own number). With
-  /// `recompute`, blocks are computed a second time in the backward pass instead of being kept. Errors:
-  /// kUsage when the back end has no gradients, kTooLarge with the numbers when the activations do not fit
-  /// the machine.
+  /// For passes of at most `max_rows` rows. Errors: kUsage when the back end has no gradients, kTooLarge with
+  /// the numbers when the activations do not fit the machine.
   static Result<std::unique_ptr<Pass>> create(const TrainableModel& model, Backend& backend, int64_t max_rows,
-                                              int64_t max_k = 0, bool recompute = false);
+                                              const PassMode& mode = {});
 
   /// The sum of the targets' losses, in f64. Token ids must lie in the vocabulary.
   double run(const PassBatch& batch, const PassOptions& options);
@@ -45,7 +51,7 @@ class Pass {
   int64_t peak_bytes() const { return 2 * arena_.peak(); }
 
  private:
-  Pass(const TrainableModel& model, Backend& backend, Arena arena);
+  Pass(const TrainableModel& model, Backend& backend, Arena arena, const PassMode& mode);
   /// Fills cosine_ and sine_ for the batch.
   void fill_rotations(const PassBatch& batch);
 
@@ -61,7 +67,7 @@ class Pass {
   std::vector<double> losses_;
   RoutingWorkspace routing_;
   std::vector<ExpertGroup> groups_;
-  bool recompute_ = false;
+  PassMode mode_;
 };
 
 /// Arena bytes that a pass of so many rows takes at most, gradients' shadow not counted.

@@ -1,5 +1,6 @@
 #include "cadre/train/pass.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "cadre/model/fallback.h"
@@ -173,19 +174,58 @@ TEST(Pass, TablesOfHashGatesAreKeptAndNotLearnt) {
 
 TEST(Pass, GradientsHaveEqualBitsWhateverTheThreadsAndInstructionSet) {
   const RandomBatch batch({30, 17, 1, 8});
-  std::vector<float> first;
-  for (const Isa isa : {Isa::kGeneric, Isa::kAvx2, Isa::kAvx512}) {
-    if (!has_isa(isa)) continue;
-    for (const int threads : {1, 3}) {
-      const TrainableModel model = lively_model(small_shape());
-      const auto backend = make_cpu_backend({.threads = threads, .isa = std::string(name(isa))}).value();
-      const auto pass = Pass::create(model, *backend, 64).value();
-      pass->run(batch.batch(), {.scale = 0.1f});
-      const std::vector<float> gradients = all_gradients(model);
-      if (first.empty()) first = gradients;
-      EXPECT_EQ(gradients, first) << backend->description();
+  for (const Compute compute : {Compute::kF32, Compute::kBF16}) {
+    std::vector<float> first;
+    for (const Isa isa : {Isa::kGeneric, Isa::kAvx2, Isa::kAvx512}) {
+      if (!has_isa(isa)) continue;
+      for (const int threads : {1, 3}) {
+        const TrainableModel model = lively_model(small_shape());
+        const auto backend = make_cpu_backend({.threads = threads, .isa = std::string(name(isa))}).value();
+        const auto pass = Pass::create(model, *backend, 64, {.compute = compute}).value();
+        pass->run(batch.batch(), {.scale = 0.1f});
+        const std::vector<float> gradients = all_gradients(model);
+        if (first.empty()) first = gradients;
+        EXPECT_EQ(gradients, first) << backend->description();
+      }
     }
   }
+}
+
+/// The length of a - b over that of b.
+double relative_error(std::span<const float> a, std::span<const float> b) {
+  double error = 0, size = 0;
+  for (size_t i = 0; i < a.size(); ++i) {
+    error += std::pow(double{a[i]} - double{b[i]}, 2);
+    size += std::pow(double{b[i]}, 2);
+  }
+  return std::sqrt(error / size);
+}
+
+TEST(Pass, Bf16IsCloseToF32InEveryParameterAndEqualInNone) {
+  const TrainableModel f32 = lively_model(small_shape());
+  const TrainableModel bf16 = lively_model(small_shape());
+  const auto backend = make_cpu_backend({.threads = 1}).value();
+  const RandomBatch batch({5, 3});
+  const auto pass = Pass::create(bf16, *backend, 16, {.compute = Compute::kBF16}).value();
+  const Evaluation exact = evaluate(*Pass::create(f32, *backend, 16).value(), batch, /*gradient=*/true);
+  const Evaluation rounded = evaluate(*pass, batch, /*gradient=*/true);
+  ASSERT_EQ(rounded.experts, exact.experts) << "another seed: a token changed its experts";
+  // A product's inputs are off by up to 2^-9 of themselves; many products follow one another.
+  int checked = 0;
+  for (size_t i = 0; i < f32.parameters().size(); ++i) {
+    const std::span<const float> gradients = f32.parameters()[i].gradients();
+    if (std::ranges::all_of(gradients, [](float g) { return g == 0; })) continue;  // an expert without tokens
+    ++checked;
+    const double error = relative_error(bf16.parameters()[i].gradients(), gradients);
+    EXPECT_GT(error, 0x1p-8) << f32.parameters()[i].name;
+    EXPECT_LT(error, 0x1p-4) << f32.parameters()[i].name;
+  }
+  EXPECT_GT(checked, 25);
+  // Validation rounds as training does.
+  const double shift = std::abs(rounded.loss - exact.loss);
+  EXPECT_GT(shift, 1e-5 * exact.loss);
+  EXPECT_LT(shift, 1e-2 * exact.loss);
+  EXPECT_NEAR(evaluate(*pass, batch).loss, rounded.loss, 0.1 * shift);
 }
 
 TEST(Pass, LossWithoutGradientIsThatOfTheEnginesForwardPass) {
@@ -216,8 +256,13 @@ TEST(Pass, MicroBatchesAddUpToTheBatch) {
 
 /// Random routing, so that deciding a second time would be another decision, and counts, which would double.
 TEST(Pass, RecomputedGradientsHaveTheBitsOfKeptOnes) {
-  for (const char* gate : {R"({"type": "linear"})", R"({"type": "mlp"})", R"({"type": "hash", "layers": 1})",
-                           R"({"type": "transformer", "width": 12, "head_dim": 6, "hidden": 14})"}) {
+  const std::pair<const char*, Compute> cases[] = {
+      {R"({"type": "linear"})", Compute::kF32},
+      {R"({"type": "linear"})", Compute::kBF16},
+      {R"({"type": "mlp"})", Compute::kF32},
+      {R"({"type": "hash", "layers": 1})", Compute::kF32},
+      {R"({"type": "transformer", "width": 12, "head_dim": 6, "hidden": 14})", Compute::kBF16}};
+  for (const auto& [gate, compute] : cases) {
     SCOPED_TRACE(gate);
     const auto backend = make_cpu_backend({.threads = 2}).value();
     const RandomBatch batch({30, 17, 1, 8});
@@ -236,7 +281,8 @@ TEST(Pass, RecomputedGradientsHaveTheBitsOfKeptOnes) {
                                                      });
                                                    },
                                                    balance.policy()};
-      const auto pass = Pass::create(model, *backend, 64, 0, recompute).value();
+      const auto pass =
+          Pass::create(model, *backend, 64, {.recompute = recompute, .compute = compute}).value();
       balance.begin_step(56, 4);
       balance.begin_pass(batch.sequences);
       losses.push_back(

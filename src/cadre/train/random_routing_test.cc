@@ -119,7 +119,7 @@ TEST(ExpertDropout, GradientOfWhatIsLeftMatchesFiniteDifferences) {
     if (parameter.role != WeightRole::kNorm)
       for (float& value : parameter.values()) value *= 20;
   const std::unique_ptr<Backend> backend = make_reference_backend();
-  const auto pass = Pass::create(model, *backend, 32, 3).value();
+  const auto pass = Pass::create(model, *backend, 32, {.max_k = 3}).value();
   const testing::RandomBatch batch({11, 6});
   RandomRouting routing(model.config(), {.lowest_k = 3, .highest_k = 3, .share = 1, .dropout = 0.3}, 1, 100);
   routing.begin_pass(50, 0);

@@ -166,7 +166,9 @@ Status Trainer::open_data() {
                                                 {.rows = config_.micro_sequences, .length = config_.length}));
   }
   CADRE_TRY(pass_, Pass::create(model_, *backend_, config_.micro_sequences * config_.length,
-                                random_routing_.largest_k(), config_.recompute));
+                                {.max_k = random_routing_.largest_k(),
+                                 .recompute = config_.recompute,
+                                 .compute = config_.compute}));
   return {};
 }
 
@@ -192,7 +194,8 @@ RunIdentity Trainer::identity() const {
           .seed = config_.seed,
           .sequences = config_.sequences,
           .length = config_.length,
-          .micro_sequences = config_.micro_sequences};
+          .micro_sequences = config_.micro_sequences,
+          .compute = config_.compute};
 }
 
 double Trainer::accumulate(std::span<MicroBatch> micro_batches, double scale) {

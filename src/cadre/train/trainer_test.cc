@@ -9,6 +9,7 @@
 #include "cadre/base/scratch_folder_testing.h"
 #include "cadre/data/prepare.h"
 #include "cadre/data/test_corpus.h"
+#include "cadre/tensor/convert.h"
 #include "cadre/train/testing.h"
 
 namespace cadre::train {
@@ -167,10 +168,39 @@ TEST_F(TrainerTest, RefusesAnotherRunsCheckpoint) {
   longer["batch"]["length"] = 32;
   EXPECT_NE(refusal(longer, true).find("field 'length': this run's configuration says 32, the checkpoint 48"),
             std::string::npos);
+  Json rounded = document("other", 4);
+  rounded["compute"] = "bf16";
+  EXPECT_NE(
+      refusal(rounded, true).find("field 'compute': this run's configuration says bf16, the checkpoint f32"),
+      std::string::npos);
   Json adamw = document("other", 4);
   adamw["optimiser"]["type"] = "adamw";
   EXPECT_NE(refusal(adamw, true).find("optimiser.safetensors"), std::string::npos);
   EXPECT_EQ(open(document("other", 4), true)->first_step(), 2);
+}
+
+TEST_F(TrainerTest, Bf16RunsOnF32Weights) {
+  Json f32 = document("f32", 3), bf16 = document("bf16", 3);
+  bf16["compute"] = "bf16";
+  Watch exact, rounded;
+  ASSERT_TRUE(open(f32)->run(exact).has_value());
+  const auto trainer = open(bf16);
+  ASSERT_TRUE(trainer->run(rounded).has_value());
+  for (size_t i = 0; i < 3; ++i) {
+    EXPECT_NE(rounded.reports[i].loss, exact.reports[i].loss);
+    EXPECT_NEAR(rounded.reports[i].loss, exact.reports[i].loss, 0.01);
+  }
+  // Most weights are between the values that bf16 has.
+  const std::vector<float> values = all_values(trainer->model());
+  const auto between = std::ranges::count_if(values, [](float v) { return v != round_to_bf16(v); });
+  EXPECT_GT(between, std::ssize(values) / 2);
+  // Goes on, and only so.
+  bf16["steps"] = 4;
+  EXPECT_EQ(open(bf16, /*resume=*/true)->first_step(), 3);
+  bf16["compute"] = "f32";
+  EXPECT_NE(
+      refusal(bf16, true).find("field 'compute': this run's configuration says f32, the checkpoint bf16"),
+      std::string::npos);
 }
 
 TEST_F(TrainerTest, ALossThatIsNoNumberStopsTheRunAndNamesTheLayer) {

@@ -12,9 +12,9 @@ namespace {
 constexpr int64_t kBlockRows = 168;
 constexpr int64_t kBlockColumns = 512;
 
-/// Lines [first, first + count), elements [k, k + width) -> [panels][width][tile]
+/// Lines [first, first + count), elements [k, k + width), rounded as `compute` says -> [panels][width][tile]
 void pack(const CpuTable& table, const GemmSide& side, int64_t first, int64_t count, int64_t k, int64_t width,
-          int64_t tile, float* out) {
+          int64_t tile, Compute compute, float* out) {
   for (int64_t line = 0; line < count; line += tile, out += width * tile) {
     const int64_t lines = std::min(tile, count - line);
     const float* rows[kGemmBlock];
@@ -26,6 +26,8 @@ void pack(const CpuTable& table, const GemmSide& side, int64_t first, int64_t co
       table.gemm_pack_along(args);
     else
       table.gemm_pack_across(args);
+    // What was written beyond the panel is overwritten by the next.
+    if (compute == Compute::kBF16) table.round_to_bf16_row(out, out, width * tile);
   }
 }
 
@@ -44,8 +46,8 @@ void gemm_block(const CpuTable& table, const GemmJob& job, int64_t row, int64_t 
     // A product over nothing is zero, and must be written.
     for (int64_t k = 0; k == 0 || k < term.k; k += kGemmBlock) {
       const int64_t width = std::min(kGemmBlock, term.k - k);
-      pack(table, term.a, row, m, k, width, mr, a);
-      pack(table, term.b, column, n, k, width, nr, b);
+      pack(table, term.a, row, m, k, width, mr, job.compute, a);
+      pack(table, term.b, column, n, k, width, nr, job.compute, b);
       for (int64_t j = 0; j < n; j += nr)
         for (int64_t i = 0; i < m; i += mr)
           table.gemm_tile({.a = a + i * width,

@@ -26,7 +26,8 @@ struct GemmTerm {
   int64_t k = 0;
 };
 
-/// c = sum of the terms' products, or c += that.   c: [m, n]
+/// c = sum of the terms' products, or c += that, of both sides rounded to bf16 if `compute` is kBF16.
+/// c: [m, n]
 struct GemmJob {
   std::array<GemmTerm, 2> terms;
   int terms_count = 1;
@@ -35,6 +36,7 @@ struct GemmJob {
   int64_t m = 0;
   int64_t n = 0;
   bool add = true;
+  Compute compute = Compute::kF32;
 };
 
 /// All jobs, on all threads; each writes its own c.
@@ -48,8 +50,10 @@ inline GemmSide along_rows(const Tensor& x) { return {x.data, x.row_stride, true
 inline GemmSide across_rows(const Tensor& x) { return {x.data, x.row_stride, false, nullptr}; }
 
 /// c = or += a b over k elements.
-inline GemmJob product(const GemmSide& a, const GemmSide& b, int64_t k, const Tensor& c, bool add) {
-  GemmJob job{.c = c.data, .c_stride = c.row_stride, .m = c.rows, .n = c.width, .add = add};
+inline GemmJob product(const GemmSide& a, const GemmSide& b, int64_t k, const Tensor& c, bool add,
+                       Compute compute = Compute::kF32) {
+  GemmJob job{
+      .c = c.data, .c_stride = c.row_stride, .m = c.rows, .n = c.width, .add = add, .compute = compute};
   job.terms[0] = {a, b, k};
   return job;
 }

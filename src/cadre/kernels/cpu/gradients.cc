@@ -12,7 +12,7 @@ namespace cadre::cpu {
 void gemm(CpuContext& ctx, const Gemm& args) {
   const GemmJob job = product(args.a_transposed ? across_rows(args.a) : along_rows(args.a),
                               args.b_transposed ? along_rows(args.b) : across_rows(args.b),
-                              args.a_transposed ? args.a.rows : args.a.width, args.c, args.add);
+                              args.a_transposed ? args.a.rows : args.a.width, args.c, args.add, args.compute);
   run_gemms(ctx, std::span(&job, 1));
 }
 

@@ -25,8 +25,8 @@ void expert_ffn_training(CpuContext& ctx, const ExpertFfnTraining& args) {
   for (size_t g = 0; g < args.groups.size(); ++g) {
     const ExpertGroup& group = args.groups[g];
     const GemmSide x = gathered(args, group, args.x, true);
-    jobs.push_back(product(x, rows_of(group.expert.gate), d, args.activations[g].gate, false));
-    jobs.push_back(product(x, rows_of(group.expert.up), d, args.activations[g].up, false));
+    jobs.push_back(product(x, rows_of(group.expert.gate), d, args.activations[g].gate, false, args.compute));
+    jobs.push_back(product(x, rows_of(group.expert.up), d, args.activations[g].up, false, args.compute));
   }
   run_gemms(ctx, jobs);
   jobs.clear();
@@ -34,7 +34,7 @@ void expert_ffn_training(CpuContext& ctx, const ExpertFfnTraining& args) {
     const ExpertGroup& group = args.groups[g];
     swiglu(ctx, {.gate = args.activations[g].gate, .up = args.activations[g].up, .y = group.hidden});
     jobs.push_back(product(along_rows(group.hidden), rows_of(group.expert.down), group.hidden.width,
-                           args.outputs.slice_rows(group.first, group.count), false));
+                           args.outputs.slice_rows(group.first, group.count), false, args.compute));
   }
   run_gemms(ctx, jobs);
   sum_assignments(ctx, {.rows = args.rows, .weights = args.weights, .outputs = args.outputs, .y = args.y});
@@ -46,7 +46,7 @@ void expert_ffn_grad(CpuContext& ctx, const ExpertFfnGrad& args) {
   for (size_t g = 0; g < args.groups.size(); ++g) {
     const ExpertGroup& group = args.groups[g];
     jobs.push_back(product(gathered(args, group, args.dy, true), columns_of(group.expert.down), d,
-                           args.dhidden[g], false));
+                           args.dhidden[g], false, args.compute));
   }
   run_gemms(ctx, jobs);
 
@@ -70,13 +70,13 @@ void expert_ffn_grad(CpuContext& ctx, const ExpertFfnGrad& args) {
     const ExpertWeightGrad& gradient = args.gradients[g];
     if (gradient.down.data != nullptr)
       jobs.push_back(product(gathered(args, group, args.dy, false), across_rows(group.hidden), group.count,
-                             gradient.down, true));
+                             gradient.down, true, args.compute));
     if (gradient.gate.data != nullptr)
-      jobs.push_back(product(across_rows(gate), x, group.count, gradient.gate, true));
+      jobs.push_back(product(across_rows(gate), x, group.count, gradient.gate, true, args.compute));
     if (gradient.up.data != nullptr)
-      jobs.push_back(product(across_rows(up), x, group.count, gradient.up, true));
+      jobs.push_back(product(across_rows(up), x, group.count, gradient.up, true, args.compute));
     GemmJob dx = product(along_rows(gate), columns_of(group.expert.gate), f,
-                         args.outputs.slice_rows(group.first, group.count), false);
+                         args.outputs.slice_rows(group.first, group.count), false, args.compute);
     dx.terms[1] = {along_rows(up), columns_of(group.expert.up), f};
     dx.terms_count = 2;
     jobs.push_back(dx);

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "cadre/kernels/reference/reference.h"
+#include "cadre/tensor/convert.h"
 
 namespace cadre::reference {
 namespace {
@@ -16,9 +17,14 @@ using Row = std::vector<double>;
 
 const float* row_of(const Weight& w, int64_t r) { return reinterpret_cast<const float*>(w.row(r)); }
 
-double dot(const float* a, const float* b, int64_t count) {
+/// A value as a matrix product sees it.
+double input(float value, Compute compute) {
+  return double{compute == Compute::kBF16 ? round_to_bf16(value) : value};
+}
+
+double dot(const float* a, const float* b, int64_t count, Compute compute = Compute::kF32) {
   double sum = 0;
-  for (int64_t i = 0; i < count; ++i) sum += double{a[i]} * double{b[i]};
+  for (int64_t i = 0; i < count; ++i) sum += input(a[i], compute) * input(b[i], compute);
   return sum;
 }
 
@@ -43,8 +49,8 @@ void gemm(const Gemm& args) {
     for (int64_t j = 0; j < args.c.width; ++j) {
       double sum = 0;
       for (int64_t i = 0; i < k; ++i)
-        sum += double{args.a_transposed ? args.a.row(i)[r] : args.a.row(r)[i]} *
-               double{args.b_transposed ? args.b.row(j)[i] : args.b.row(i)[j]};
+        sum += input(args.a_transposed ? args.a.row(i)[r] : args.a.row(r)[i], args.compute) *
+               input(args.b_transposed ? args.b.row(j)[i] : args.b.row(i)[j], args.compute);
       if (args.add)
         add_to(args.c.row(r)[j], sum);
       else
@@ -143,8 +149,8 @@ void expert_ffn_training(const ExpertFfnTraining& args) {
     for (int64_t i = 0; i < group.count; ++i) {
       const float* x = args.x.row(args.rows[static_cast<size_t>(group.first + i)]);
       for (int64_t j = 0; j < gate.width; ++j) {
-        gate.row(i)[j] = static_cast<float>(dot(row_of(group.expert.gate, j), x, args.x.width));
-        up.row(i)[j] = static_cast<float>(dot(row_of(group.expert.up, j), x, args.x.width));
+        gate.row(i)[j] = static_cast<float>(dot(row_of(group.expert.gate, j), x, args.x.width, args.compute));
+        up.row(i)[j] = static_cast<float>(dot(row_of(group.expert.up, j), x, args.x.width, args.compute));
       }
     }
     swiglu({.gate = gate, .up = up, .y = group.hidden});
@@ -154,11 +160,13 @@ void expert_ffn_training(const ExpertFfnTraining& args) {
               .rows = args.rows,
               .weights = args.weights,
               .outputs = args.outputs,
-              .y = args.y});
+              .y = args.y,
+              .compute = args.compute});
 }
 
 void expert_ffn_grad(const ExpertFfnGrad& args) {
   const int64_t d = args.x.width;
+  const auto seen = [&](float value) { return input(value, args.compute); };
   for (size_t g = 0; g < args.groups.size(); ++g) {
     const ExpertGroup& group = args.groups[g];
     const int64_t f = group.hidden.width;
@@ -171,23 +179,24 @@ void expert_ffn_grad(const ExpertFfnGrad& args) {
       for (int64_t j = 0; j < f; ++j) {
         double dhidden = 0;
         for (int64_t o = 0; o < d; ++o)
-          dhidden += double{args.dy.row(t)[o]} * double{row_of(group.expert.down, o)[j]};
+          dhidden += seen(args.dy.row(t)[o]) * seen(row_of(group.expert.down, o)[j]);
         const double hidden = group.hidden.row(i)[j];
         const double gate = args.activations[g].gate.row(i)[j];
         const double up = args.activations[g].up.row(i)[j];
         dweight += hidden * dhidden;
         const double sigmoid = 1 / (1 + std::exp(-gate));
-        const double dgate = weight * dhidden * up * sigmoid * (1 + gate * (1 - sigmoid));
-        const double dup = weight * dhidden * gate * sigmoid;
+        const auto weighted = static_cast<float>(weight * hidden);
+        const auto dgate = static_cast<float>(weight * dhidden * up * sigmoid * (1 + gate * (1 - sigmoid)));
+        const auto dup = static_cast<float>(weight * dhidden * gate * sigmoid);
         for (int64_t o = 0; o < d; ++o) {
-          const double x = args.x.row(t)[o];
+          const double x = seen(args.x.row(t)[o]);
           const ExpertWeightGrad& gradient = args.gradients[g];
           if (gradient.down.data != nullptr)
-            add_to(gradient.down.row(o)[j], weight * hidden * double{args.dy.row(t)[o]});
-          if (gradient.gate.data != nullptr) add_to(gradient.gate.row(j)[o], dgate * x);
-          if (gradient.up.data != nullptr) add_to(gradient.up.row(j)[o], dup * x);
-          dx[static_cast<size_t>(o)] +=
-              dgate * double{row_of(group.expert.gate, j)[o]} + dup * double{row_of(group.expert.up, j)[o]};
+            add_to(gradient.down.row(o)[j], seen(weighted) * seen(args.dy.row(t)[o]));
+          if (gradient.gate.data != nullptr) add_to(gradient.gate.row(j)[o], seen(dgate) * x);
+          if (gradient.up.data != nullptr) add_to(gradient.up.row(j)[o], seen(dup) * x);
+          dx[static_cast<size_t>(o)] += seen(dgate) * seen(row_of(group.expert.gate, j)[o]) +
+                                        seen(dup) * seen(row_of(group.expert.up, j)[o]);
         }
       }
       args.dweights[a] = static_cast<float>(dweight);
