@@ -19,7 +19,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -136,15 +136,18 @@ def interval(values: list[float]) -> str:
 
 def dense_equivalent(losses: dict[float, list[float]], loss: list[float]) -> str:
     """The size n at which dense models have the MoE's loss, by a fit of loss = a - b ln n; the interval is a bootstrap's over seeds."""
-    def size(draw: Callable[[list[float]], list[float]]) -> float:
-        points = [(math.log(n), y) for n, of_size in losses.items() for y in draw(of_size)]
+    def size(seeds: Sequence[int]) -> float:
+        points = [(math.log(n), of_size[seed]) for n, of_size in losses.items() for seed in seeds]
         slope, intercept = statistics.linear_regression(*zip(*points))
-        return math.exp((statistics.fmean(draw(loss)) - intercept) / slope)
+        log_size = (statistics.fmean(loss[seed] for seed in seeds) - intercept) / slope
+        return math.exp(log_size) if slope < 0 and log_size < 10 else math.inf
 
     rng = random.Random(1)
-    drawn = sorted(size(lambda values: rng.choices(values, k=len(values))) for _ in range(2000))
-    return (f"By a fit of loss = a - b ln n through the dense arms, the MoE is worth a dense model of {size(list):.2f} times its active width "
-            f"(95 % of bootstraps over seeds: {drawn[50]:.2f} to {drawn[-51]:.2f}).\n")
+    seeds = range(len(loss))
+    drawn = sorted(size(rng.choices(seeds, k=len(seeds))) for _ in range(2000))
+    number = lambda x: f"{x:.2f}" if math.isfinite(x) else "no bound"
+    return (f"By a fit of loss = a - b ln n through the dense arms, the MoE is worth a dense model of {number(size(seeds))} times its active "
+            f"width (95 % of bootstraps over seeds: {number(drawn[50])} to {number(drawn[-51])}).\n")
 
 
 def curves(title: str, lines: dict[str, list[tuple[float, float]]]) -> str:
