@@ -201,7 +201,11 @@ def line(result):
 
 def main():
     options = parse()
-    for result in asyncio.run(Load(options).run()):
+    try:
+        results = asyncio.run(Load(options).run())
+    except OSError as error:
+        sys.exit(f"serve_load.py: {options.url}: {error}")
+    for result in results:
         print(json.dumps(result) if options.json else line(result), flush=True)
 
 
