@@ -21,7 +21,16 @@ TEST(Run, TheBundledModelAnswers) {
   EXPECT_GT(text.size(), 3u);
 }
 
-TEST(Run, PipedInputIsThePrompt) { EXPECT_EQ(answer("", "Hello!"), answer("-p 'Hello!'")); }
+TEST(Run, PipedInputIsThePromptWithoutItsLastNewline) {
+  const auto tokens = [](const std::string& flags, const std::string& input) {
+    const auto result = run_cadre("run --json --temp 0 -n 24 " + flags, input);
+    return (*parse_json(result.out, "run"))["prompt_tokens"].get<int>();
+  };
+  EXPECT_EQ(answer("", "Hello!"), answer("-p 'Hello!'"));
+  EXPECT_EQ(answer("", "Hello!\n"), answer("-p 'Hello!'"));
+  EXPECT_EQ(tokens("", "Hello!\n"), tokens("-p 'Hello!'", ""));
+  EXPECT_EQ(tokens("--raw", "Hello!\n"), tokens("--raw", "Hello!") + 1);
+}
 
 TEST(Run, TheSameBitsInEveryInstructionSetAndWithAnyThreads) {
   const std::string expected = answer("--raw -p 'Once upon a time'");

@@ -83,7 +83,9 @@ Status run(const Flags& flags) {
 
   if (flags.prompt) return answer_once(session, *flags.prompt, flags);
   if (!stdin_is_terminal() || flags.raw) {
-    CADRE_TRY(const std::string prompt, read_stdin());
+    CADRE_TRY(std::string prompt, read_stdin());
+    // The newline that ends the last line belongs to the file, not to what is said.
+    if (!flags.raw && prompt.ends_with('\n')) prompt.pop_back();
     return answer_once(session, prompt, flags);
   }
   return run_repl(session);
