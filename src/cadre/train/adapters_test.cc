@@ -7,6 +7,7 @@
 #include "cadre/data/prepare.h"
 #include "cadre/data/test_corpus.h"
 #include "cadre/runtime/engine.h"
+#include "cadre/runtime/random_model.h"
 #include "cadre/train/testing.h"
 #include "cadre/train/trainer.h"
 
@@ -267,6 +268,19 @@ TEST_F(LoraRun, AnAdapterOfZerosIsTheIdentityBitForBit) {
   const Model base = Model::load(at("base/step-00000060")).value();
   const Model adapted = Model::load(at("base/step-00000060"), {.lora = at("zero/step-00000001")}).value();
   EXPECT_EQ(logits(base), logits(adapted));
+}
+
+TEST_F(LoraRun, AMatrixThatTheBaseStoresAsTwoTakesNoAdapter) {
+  Json shape = testing::small_shape();
+  shape["vocab_size"] = kVocabulary;
+  ASSERT_TRUE(write_random_model(shape, at("packed"), {.type = DType::kPackedQ8}, [](int64_t, int64_t) {}));
+  Json json = document("of-packed", 2);
+  json["start_from"] = "packed";
+  json["tokenizer"] = "tok";
+  EXPECT_NE(run(json).find("'kv_b_proj' as two matrices"), std::string::npos);
+  json["lora"]["targets"] = {"o_proj"};
+  EXPECT_EQ(run(json), "");
+  EXPECT_TRUE(Model::load(at("packed"), {.lora = at("of-packed/step-00000002")}));
 }
 
 TEST_F(LoraRun, MistakesAreNamed) {

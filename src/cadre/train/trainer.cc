@@ -26,11 +26,29 @@ Result<Json> architecture_of(const TrainConfig& config) {
   return architecture;
 }
 
+/// Errors: kUsage where an adapter would be of a matrix that `base` stores as two, and so could not take it.
+Status check_targets(const TrainableModel& model, const ModelConfig& base,
+                     const std::filesystem::path& path) {
+  const auto* mla = std::get_if<MlaConfig>(&base.attention);
+  if (mla == nullptr || !mla->split_kv_b) return {};
+  for (const Parameter& tensor : model.adapters()->adapted())
+    if (module_name(tensor.name).ends_with(".kv_b_proj"))
+      return fail(
+          ErrorKind::kUsage,
+          "field 'lora.targets': {} has 'kv_b_proj' as two matrices, which could not take its adapter; "
+          "leave it out, or start from a model that is not quantised",
+          path.string());
+  return {};
+}
+
 Result<TrainableModel> make_model(const TrainConfig& config, const Json& architecture) {
   if (config.start_from.empty()) return TrainableModel::initialise(architecture, "model", config.seed);
   CADRE_TRY(const Model source, Model::load(config.start_from));
   CADRE_TRY(TrainableModel model, TrainableModel::copy(source));
-  if (config.lora) CADRE_CHECK_OK(model.adapt(*config.lora, config.seed));
+  if (config.lora) {
+    CADRE_CHECK_OK(model.adapt(*config.lora, config.seed));
+    CADRE_CHECK_OK(check_targets(model, source.config(), config.start_from));
+  }
   return model;
 }
 
