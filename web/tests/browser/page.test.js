@@ -56,6 +56,15 @@ const answers = (tab) => tab.getByRole('article', { name: 'Answer' })
 const said = (tab) => tab.getByRole('article', { name: 'You' })
 const idle = (tab) => tab.locator('article[aria-busy=true]').waitFor({ state: 'detached' })
 
+/** Waits for what comes a frame or a step later, longer on a busy machine. */
+async function until(condition, what) {
+  for (let tries = 0; tries < 200; tries++) {
+    if (await condition()) return
+    await new Promise((resolve) => setTimeout(resolve, 50))
+  }
+  assert.fail(`did not come: ${what}`)
+}
+
 async function say(tab, text) {
   await box(tab).fill(text)
   await box(tab).press('Enter')
@@ -397,7 +406,7 @@ page('a screen reader hears the answer in parts', { mock: true }, async (tab) =>
     }).observe(document.querySelector('[role=log]'), { childList: true })
   })
   await ask(tab, 'code')
-  await tab.waitForTimeout(100)
+  await until(() => tab.evaluate(() => window.heard.at(-1) === 'The answer is complete.'), 'the last words')
   assert.deepEqual(await tab.evaluate(() => window.heard), ['Answering.', 'Here:', 'Code.', 'Done.', 'The answer is complete.'])
   for (const role of ['banner', 'main', 'navigation', 'complementary']) {
     assert.ok((await tab.getByRole(role).count()) >= 1, role)
@@ -409,16 +418,18 @@ page('the view follows the answer until the reader scrolls up', { mock: true, vi
   const gap = () => scroll.evaluate((node) => node.scrollHeight - node.clientHeight - node.scrollTop)
   await say(tab, 'slow')
   await answers(tab).getByText('word150 ').first().waitFor()
-  assert.ok((await gap()) < 30)
+  const atEnd = async () => (await gap()) < 30
+  await until(atEnd, 'the view at the end')
   await scroll.hover()
   await tab.mouse.wheel(0, -200)
   await tab.getByRole('button', { name: 'To the newest message' }).waitFor()
-  const top = await scroll.evaluate((node) => node.scrollTop)
+  const top = () => scroll.evaluate((node) => node.scrollTop)
+  let last = -1
+  await until(async () => last === (last = await top()), 'an end of the scrolling')
   await answers(tab).getByText('word220 ').first().waitFor()
-  assert.equal(await scroll.evaluate((node) => node.scrollTop), top)
+  assert.equal(await top(), last)
   await tab.getByRole('button', { name: 'To the newest message' }).click()
-  await tab.waitForTimeout(200)
-  assert.ok((await gap()) < 30)
+  await until(atEnd, 'the view at the end again')
   await tab.keyboard.press('Escape')
 })
 
