@@ -4,9 +4,10 @@
   run.py NAME --cadre PROGRAM --work DIR [--seeds N] [--threads N] [--docs FILE]
 
 NAME.json beside this file has for each arm what differs in it from base.json, a configuration of `cadre train`. DIR is what
-prepare.py made. Every run goes to DIR/NAME/ARM-SEED (DIR/base/SEED if nothing differs) and is not repeated when it is there; an interrupted one goes on. The table has means over seeds
-with 95 % intervals (Student's t). With --docs, it replaces the experiment's section of that document, and its plot is written
-to images/experiment-NAME.svg beside it. Needs only the standard library and the program.
+prepare.py made. Every run goes to DIR/NAME/ARM-SEED (DIR/base/SEED if nothing differs) and is not repeated when it is there; an
+interrupted one goes on. The table has means over seeds with 95 % intervals (Student's t). With --docs, it replaces the
+experiment's section of that document, and its plot is written to images/experiment-NAME.svg beside it. Needs only the standard
+library and the program.
 """
 from __future__ import annotations
 

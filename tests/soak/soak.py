@@ -313,14 +313,12 @@ def parse():
 def main():
     options = parse()
     with tempfile.TemporaryDirectory(prefix="cadre-soak-") as scratch:
-        flags = ["--ctx", options.ctx, "--kv-disk-space-mb", options.disk_mb, "-t", options.threads,
-                 "--max-body-mb", 1, "--log-format", "none"]  # fmt: skip
-
+        flags = ["--ctx", str(options.ctx), "--kv-disk-space-mb", str(options.disk_mb), "-t", str(options.threads),
+                 "--max-body-mb", "1", "--log-format", "none"]  # fmt: skip
         log = options.log or pathlib.Path(scratch) / "log"
 
         async def run():
-            flags_text = [str(flag) for flag in flags]
-            server = ServerProcess(options.cadre, options.model, pathlib.Path(scratch), log, flags_text)
+            server = ServerProcess(options.cadre, options.model, pathlib.Path(scratch), log, flags)
             try:
                 return await Soak(options, server).run()
             finally:
