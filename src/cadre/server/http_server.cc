@@ -63,13 +63,18 @@ class QueuedExchange final : public HttpExchange, public std::enable_shared_from
 
   void write(std::string piece) override {
     bool overflow = false;
+    bool awaited = false;
     {
       const std::lock_guard lock(mutex_);
       if (gone_) return;
       queue_ += piece;
       overflow = started_ && queue_.size() > max_queued_bytes_;
+      awaited = std::exchange(awaits_data_, false);
     }
-    if (!overflow) return wake();
+    // A connection that sends, or rests between two pieces, takes this one by itself: waking it for every token
+    // would cost more than the tokens of a small model.
+    if (awaited) wake();
+    if (!overflow) return;
     // Not from here: whoever writes may hold what the callback wants.
     asio::post(wake_.get_executor(), [weak = weak_from_this()] {
       if (const auto self = weak.lock()) self->set_gone();
@@ -108,15 +113,22 @@ class QueuedExchange final : public HttpExchange, public std::enable_shared_from
     }
     if (callback) callback();
   }
+  /// When it is empty, the next write wakes the connection.
   Outgoing take() {
     const std::lock_guard lock(mutex_);
     Outgoing outgoing;
-    if (!started_) return outgoing;
-    outgoing.head = std::exchange(head_, std::nullopt);
-    outgoing.stream = stream_;
-    outgoing.data = std::exchange(queue_, {});
-    outgoing.end = end_ || !stream_;
+    if (started_) {
+      outgoing.head = std::exchange(head_, std::nullopt);
+      outgoing.stream = stream_;
+      outgoing.data = std::exchange(queue_, {});
+      outgoing.end = end_ || !stream_;
+    }
+    awaits_data_ = outgoing.empty();
     return outgoing;
+  }
+  bool complete() const {
+    const std::lock_guard lock(mutex_);
+    return end_ || gone_;
   }
   asio::steady_timer& wake_timer() { return wake_; }
 
@@ -148,6 +160,7 @@ class QueuedExchange final : public HttpExchange, public std::enable_shared_from
   bool stream_ = false;
   bool end_ = false;
   bool gone_ = false;
+  bool awaits_data_ = false;
   std::optional<HttpResponse> head_;
   std::string queue_;
   std::function<void()> on_gone_;
@@ -244,7 +257,13 @@ asio::awaitable<bool> send_answer(ConnectionPtr connection, std::shared_ptr<Queu
                                   SharedPtr shared, Framing framing) {
   const milliseconds time = shared->options.write_time;
   bool streaming = false;
+  auto rest_until = std::chrono::steady_clock::time_point::min();
   while (true) {
+    if (rest_until > std::chrono::steady_clock::now() && !exchange->complete()) {
+      exchange->wake_timer().expires_at(rest_until);
+      co_await exchange->wake_timer().async_wait(kResult);
+      continue;
+    }
     Outgoing outgoing = exchange->take();
     if (outgoing.empty()) {
       if (exchange->gone()) co_return false;
@@ -265,6 +284,7 @@ asio::awaitable<bool> send_answer(ConnectionPtr connection, std::shared_ptr<Queu
     if (!outgoing.data.empty() && !framing.head_only) {
       const bool written = co_await write_piece(connection, std::move(outgoing.data), framing, time);
       if (!written) co_return false;
+      if (!outgoing.head) rest_until = std::chrono::steady_clock::now() + shared->options.piece_gap;
     }
     if (outgoing.end) {
       const bool written = framing.head_only || co_await write_end(connection, framing, time);

@@ -2,6 +2,8 @@
 #include "cadre/server/http_server.h"
 
 #include <atomic>
+#include <future>
+#include <optional>
 #include <thread>
 
 #include "cadre/server/http_client_testing.h"
@@ -123,6 +125,47 @@ TEST_F(HttpServerTest, SilenceInAStreamIsFilledWithComments) {
   Client client(start({.ping_time = milliseconds(30)}));
   client.send(chat(true));
   EXPECT_NE(client.receive(": ping\n\n").find(": ping\n\n"), std::string::npos);
+}
+
+/// A stream whose pieces the test writes.
+class PiecesTest : public ::testing::Test {
+ protected:
+  void start(milliseconds piece_gap) {
+    std::promise<std::shared_ptr<HttpExchange>> promise;
+    auto started = HttpServer::start({.port = 0, .piece_gap = piece_gap}, [&](const auto& asked) {
+      asked->start_stream({.headers = {{"Content-Type", "text/event-stream"}}});
+      promise.set_value(asked);
+    });
+    ASSERT_TRUE(started.has_value()) << started.error().message;
+    server = std::move(*started);
+    client.emplace(server->port());
+    client->send(kGetHealth);
+    exchange = promise.get_future().get();
+    EXPECT_NE(client->receive("\r\n\r\n").find("200 OK"), std::string::npos);
+  }
+
+  std::unique_ptr<HttpServer> server;
+  std::optional<Client> client;
+  std::shared_ptr<HttpExchange> exchange;
+};
+
+TEST_F(PiecesTest, WhatComesSoonAfterAPieceGoesTogether) {
+  start(milliseconds(500));
+  exchange->write("first");
+  EXPECT_EQ(client->receive("first\r\n"), "5\r\nfirst\r\n");  // at once
+  exchange->write("a");
+  exchange->write("bc");
+  exchange->write("d");
+  EXPECT_EQ(client->receive("d\r\n"), "4\r\nabcd\r\n");
+}
+
+TEST_F(PiecesTest, TheEndDoesNotWait) {
+  start(std::chrono::hours(1));
+  exchange->write("first");
+  EXPECT_EQ(client->receive("first\r\n"), "5\r\nfirst\r\n");
+  exchange->write("last");
+  exchange->finish();
+  EXPECT_EQ(client->receive("0\r\n\r\n"), "4\r\nlast\r\n0\r\n\r\n");
 }
 
 struct RawCase {

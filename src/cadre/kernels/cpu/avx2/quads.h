@@ -65,6 +65,15 @@ CADRE_INLINE Ints dot(Ints sums, Quad w, Quad x) {
   return {_mm256_dpbusd_avx_epi32(sums.low, w.low, x.low),
           _mm256_dpbusd_avx_epi32(sums.high, w.high, x.high)};
 }
+template <int kOffset, int kLargest, int kRows>
+CADRE_INLINE void dot_group(const Quad (&w)[8], const int8_t* x, const int32_t* x_sums, Ints (&sums)[kRows]) {
+#pragma GCC unroll 4
+  for (int r = 0; r < kRows; ++r) sums[r] = start<kOffset>(x_sums[r]);
+#pragma GCC unroll 8
+  for (int u = 0; u < 8; ++u)
+#pragma GCC unroll 4
+    for (int r = 0; r < kRows; ++r) sums[r] = dot<kOffset>(sums[r], w[u], broadcast_quad(x + 32 * r + 4 * u));
+}
 #else
 /// vpmaddubsw saturates pairs of products at 16 bits: 2 * 127 * 127 is safe, and so are codes of up to 6
 /// bits. Wider ones are multiplied as magnitude of w times x with the sign of w.
@@ -88,6 +97,46 @@ CADRE_INLINE __m256i half_dot(__m256i sums, __m256i w, __m256i x) {
 template <int kOffset>
 CADRE_INLINE Ints dot(Ints sums, Quad w, Quad x) {
   return {half_dot<kOffset>(sums.low, w.low, x.low), half_dot<kOffset>(sums.high, w.high, x.high)};
+}
+
+/// Results of vpmaddubsw that can be added in 16 bits: 8 of codes up to 15, 2 of codes up to 63.
+template <int kLargest>
+constexpr int kPairs = 32767 / (2 * 127 * kLargest) >= 8 ? 8 : 32767 / (2 * 127 * kLargest) >= 4 ? 4 : 32767 / (2 * 127 * kLargest);
+
+CADRE_INLINE Ints add_words(Ints a, Ints b) {
+  return {_mm256_add_epi16(a.low, b.low), _mm256_add_epi16(a.high, b.high)};
+}
+/// Adds pairs of 16-bit sums to the sums.
+CADRE_INLINE Ints add_pairs(Ints sums, Ints words) {
+  const __m256i ones = _mm256_set1_epi16(1);
+  return {_mm256_add_epi32(sums.low, _mm256_madd_epi16(words.low, ones)),
+          _mm256_add_epi32(sums.high, _mm256_madd_epi16(words.high, ones))};
+}
+template <int kOffset, int kLargest, int kRows>
+CADRE_INLINE void dot_group(const Quad (&w)[8], const int8_t* x, const int32_t* x_sums, Ints (&sums)[kRows]) {
+#pragma GCC unroll 4
+  for (int r = 0; r < kRows; ++r) sums[r] = start<kOffset>(x_sums[r]);
+  if constexpr (kSigned<kOffset>) {
+#pragma GCC unroll 8
+    for (int u = 0; u < 8; ++u)
+#pragma GCC unroll 4
+      for (int r = 0; r < kRows; ++r) sums[r] = dot<kOffset>(sums[r], w[u], broadcast_quad(x + 32 * r + 4 * u));
+  } else {
+#pragma GCC unroll 8
+    for (int run = 0; run < 8; run += kPairs<kLargest>) {
+      Ints pairs[kRows];
+#pragma GCC unroll 8
+      for (int u = run; u < run + kPairs<kLargest>; ++u)
+#pragma GCC unroll 4
+        for (int r = 0; r < kRows; ++r) {
+          const Quad four = broadcast_quad(x + 32 * r + 4 * u);
+          const Ints product = {_mm256_maddubs_epi16(w[u].low, four.low), _mm256_maddubs_epi16(w[u].high, four.high)};
+          pairs[r] = u == run ? product : add_words(pairs[r], product);
+        }
+#pragma GCC unroll 4
+      for (int r = 0; r < kRows; ++r) sums[r] = add_pairs(sums[r], pairs[r]);
+    }
+  }
 }
 #endif
 
@@ -153,6 +202,7 @@ CADRE_INLINE void prefetch(const void* p) { _mm_prefetch(static_cast<const char*
 constexpr int kCodedRows = 2;
 constexpr int kCodedVectors = 2;
 constexpr int kPackedBlocks = 1;
+constexpr int kPackedRowsAtOnce = 4;
 
 }  // namespace
 }  // namespace cadre

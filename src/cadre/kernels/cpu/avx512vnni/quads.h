@@ -41,6 +41,16 @@ template <int kOffset>
 CADRE_INLINE Ints dot(Ints sums, Quad w, Quad x) {
   return {_mm512_dpbusd_epi32(sums.v, w.v, x.v)};
 }
+/// A row after the other: rows overlap in the processor, and more sums would not leave registers for the weights.
+template <int kOffset, int kLargest, int kRows>
+CADRE_INLINE void dot_group(const Quad (&w)[8], const int8_t* x, const int32_t* x_sums, Ints (&sums)[kRows]) {
+#pragma GCC unroll 4
+  for (int r = 0; r < kRows; ++r) {
+    sums[r] = start<kOffset>(x_sums[r]);
+#pragma GCC unroll 8
+    for (int u = 0; u < 8; ++u) sums[r] = dot<kOffset>(sums[r], w[u], broadcast_quad(x + 32 * r + 4 * u));
+  }
+}
 CADRE_INLINE Lanes to_lanes(Ints a) { return {_mm512_cvtepi32_ps(a.v)}; }
 
 CADRE_INLINE Lanes load_f16_lanes(const void* p) { return load_f16(p); }
@@ -91,6 +101,7 @@ constexpr int kCodedRows = 4;
 constexpr int kCodedVectors = 4;
 // 16 registers of weights, 2 of scales, and what two rows of sums need.
 constexpr int kPackedBlocks = 2;
+constexpr int kPackedRowsAtOnce = 1;
 
 }  // namespace
 }  // namespace cadre

@@ -67,6 +67,15 @@ CADRE_INLINE Ints dot(const Ints& sums, const Quad& w, const Quad& x) {
     for (int j = 0; j < 4; ++j) r.v[i] += w.b[4 * i + j] * static_cast<int8_t>(x.b[4 * i + j]);
   return r;
 }
+/// The products of a group, sixteen weight rows in w, with kRows rows of x, 32 bytes each: as dot<kOffset> over
+/// its eight quads from start<kOffset>. No byte of w is above kLargest.
+template <int kOffset, int kLargest, int kRows>
+CADRE_INLINE void dot_group(const Quad (&w)[8], const int8_t* x, const int32_t* x_sums, Ints (&sums)[kRows]) {
+  for (int r = 0; r < kRows; ++r) {
+    sums[r] = start<kOffset>(x_sums[r]);
+    for (int u = 0; u < 8; ++u) sums[r] = dot<kOffset>(sums[r], w[u], broadcast_quad(x + 32 * r + 4 * u));
+  }
+}
 CADRE_INLINE Lanes to_lanes(const Ints& a) {
   Lanes r;
   for (int i = 0; i < 16; ++i) r.v[i] = static_cast<float>(a.v[i]);
@@ -143,7 +152,8 @@ CADRE_INLINE void prefetch(const void*) {}
 /// Rows and quads of a tile in attention.
 constexpr int kCodedRows = 2;
 constexpr int kCodedVectors = 1;
-constexpr int kPackedBlocks = 1;  ///< blocks of weights taken together with many rows of x
+constexpr int kPackedBlocks = 1;      ///< blocks of weights taken together with many rows of x
+constexpr int kPackedRowsAtOnce = 1;  ///< of them
 
 }  // namespace
 }  // namespace cadre

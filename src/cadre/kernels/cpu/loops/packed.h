@@ -9,9 +9,9 @@ namespace cadre {
 namespace {
 
 /// Codes of consecutive values in a 4-bit plane.
-template <int kOffsetOfZero>
-struct Nibbles {
-  static constexpr int kOffset = kOffsetOfZero;
+struct CodesQ4 {
+  static constexpr int kOffset = 8;
+  static constexpr int kLargest = 15;  ///< of value + offset
   static constexpr int64_t kCodeBytes = 256;
   static constexpr int64_t kScaleBytes = 32;
   CADRE_INLINE Lanes scales(const uint8_t* p) { return load_f16_lanes(p); }
@@ -24,10 +24,10 @@ struct Nibbles {
     }
   }
 };
-using CodesQ4 = Nibbles<8>;
 
 struct CodesMxfp4 {
   static constexpr int kOffset = 12;
+  static constexpr int kLargest = 24;
   static constexpr int64_t kCodeBytes = 256;
   static constexpr int64_t kScaleBytes = 16;
   CADRE_INLINE Lanes scales(const uint8_t* p) { return load_e8m0_halves(p); }
@@ -40,6 +40,7 @@ struct CodesMxfp4 {
 
 struct CodesQ8 {
   static constexpr int kOffset = 128;
+  static constexpr int kLargest = 255;
   static constexpr int64_t kCodeBytes = 512;
   static constexpr int64_t kScaleBytes = 32;
   CADRE_INLINE Lanes scales(const uint8_t* p) { return load_f16_lanes(p); }
@@ -52,6 +53,7 @@ struct CodesQ8 {
 /// A 4-bit plane with the low bits and a 2-bit plane with the high ones.
 struct CodesQ6 {
   static constexpr int kOffset = 32;
+  static constexpr int kLargest = 63;
   static constexpr int64_t kCodeBytes = 384;
   static constexpr int64_t kScaleBytes = 32;
   CADRE_INLINE Lanes scales(const uint8_t* p) { return load_f16_lanes(p); }
@@ -82,6 +84,7 @@ CADRE_INLINE void pairs_of_bits(const uint8_t* p, Quad (&w)[8]) {
 /// A 2-bit plane with the low bits and a 1-bit plane with the high one.
 struct CodesQ3 {
   static constexpr int kOffset = 70;
+  static constexpr int kLargest = 140;
   static constexpr int64_t kCodeBytes = 192;
   static constexpr int64_t kScaleBytes = 32;
   CADRE_INLINE Lanes scales(const uint8_t* p) { return load_f16_lanes(p); }
@@ -101,6 +104,7 @@ struct CodesQ3 {
 
 struct CodesQ2 {
   static constexpr int kOffset = 10;
+  static constexpr int kLargest = 20;
   static constexpr int64_t kCodeBytes = 128;
   static constexpr int64_t kScaleBytes = 32;
   CADRE_INLINE Lanes scales(const uint8_t* p) { return load_f16_lanes(p); }
@@ -124,15 +128,26 @@ CADRE_INLINE void prefetch_ahead(const uint8_t* group) {
   for (int64_t i = 0; i < kGroupBytes<Codes>; i += 64) prefetch(group + kAheadBytes + i);
 }
 
-/// Adds one group: sixteen weight rows, unpacked in w, with one row of x.
-template <class Codes>
-CADRE_INLINE Lanes add_group(const Quad (&w)[8], Lanes scales, const int8_t* x, int32_t x_sum, float x_scale,
-                             Lanes y) {
-  // One chain: rows overlap in the processor, and a second sum would not leave registers for the weights.
-  Ints sum = start<Codes::kOffset>(x_sum);
-#pragma GCC unroll 8
-  for (int u = 0; u < 8; ++u) sum = dot<Codes::kOffset>(sum, w[u], broadcast_quad(x + 4 * u));
-  return fma(to_lanes(sum), mul(scales, broadcast(x_scale)), y);
+/// One group of kRows rows of x.
+struct GroupOfX {
+  const int8_t* codes;  ///< [rows][32]
+  const float* scales;
+  const int32_t* sums;
+};
+
+CADRE_INLINE GroupOfX group_of_x(const QuantisedRows& x, int64_t group, int64_t row) {
+  const int64_t at = group * x.rows + row;
+  return {x.codes + at * 32, x.scales + at, x.sums + at};
+}
+
+/// Adds one group: sixteen weight rows, unpacked in w, with kRows rows of x.
+template <class Codes, int kRows>
+CADRE_INLINE void add_group(const Quad (&w)[8], Lanes scales, const GroupOfX& x, Lanes (&y)[kRows]) {
+  Ints sums[kRows];
+  dot_group<Codes::kOffset, Codes::kLargest>(w, x.codes, x.sums, sums);
+#pragma GCC unroll 4
+  for (int r = 0; r < kRows; ++r)
+    y[r] = fma(to_lanes(sums[r]), mul(scales, broadcast(x.scales[r])), y[r]);
 }
 
 CADRE_INLINE void store_columns(float* y, Lanes sums, int64_t cols) {
@@ -148,24 +163,15 @@ void packed_few_rows(const PackedProduct& a, int64_t row) {
   const Quad values = load_values(a.values);
   for (int64_t block = 0; block * 16 < a.cols; ++block) {
     const uint8_t* group = a.w + block * a.block_bytes;
-    const int8_t* x = a.x.codes + row * 32;
-    const float* x_scale = a.x.scales + row;
-    const int32_t* x_sum = a.x.sums + row;
     Lanes y[kRows];
 #pragma GCC unroll 4
     for (int r = 0; r < kRows; ++r) y[r] = broadcast(0);
-    for (int64_t g = 0; g < a.groups; ++g) {
+    for (int64_t g = 0; g < a.groups; ++g, group += kGroupBytes<Codes>) {
       Quad w[8];
       Codes::quads(group + Codes::kScaleBytes, values, w);
       const Lanes w_scales = Codes::scales(group);
       if (kRows > 1) prefetch_ahead<Codes>(group);
-#pragma GCC unroll 4
-      for (int r = 0; r < kRows; ++r)
-        y[r] = add_group<Codes>(w, w_scales, x + r * 32, x_sum[r], x_scale[r], y[r]);
-      group += kGroupBytes<Codes>;
-      x += a.x.rows * 32;
-      x_scale += a.x.rows;
-      x_sum += a.x.rows;
+      add_group<Codes>(w, w_scales, group_of_x(a.x, g, row), y);
     }
 #pragma GCC unroll 4
     for (int r = 0; r < kRows; ++r)
@@ -178,6 +184,21 @@ void packed_few_rows(const PackedProduct& a, int64_t row) {
 constexpr int kPackedRowTile = 64;
 /// Up to this many rows, products take no longer than fetching the weights.
 constexpr int64_t kMemoryBoundRows = 16;
+
+/// Adds one group to sums in memory: kRows rows of x with kBlocks blocks of weights.
+template <class Codes, int kRows, int kBlocks>
+CADRE_INLINE void add_group_in_memory(const Quad (&w)[kBlocks][8], const Lanes (&w_scales)[kBlocks],
+                                      const GroupOfX& x, float (*y)[kBlocks * 16]) {
+#pragma GCC unroll 2
+  for (int b = 0; b < kBlocks; ++b) {
+    Lanes sums[kRows];
+#pragma GCC unroll 4
+    for (int r = 0; r < kRows; ++r) sums[r] = load(y[r] + b * 16);
+    add_group<Codes>(w[b], w_scales[b], x, sums);
+#pragma GCC unroll 4
+    for (int r = 0; r < kRows; ++r) store(y[r] + b * 16, sums[r]);
+  }
+}
 
 /// Rows [row, row + rows) with kBlocks blocks of weights from `block` on: each group is unpacked once for all
 /// the rows, whose sums lie in memory.
@@ -199,15 +220,10 @@ CADRE_INLINE void packed_row_tile(const PackedProduct& a, int64_t row, int64_t r
       w_scales[b] = Codes::scales(group);
       if (rows <= kMemoryBoundRows) prefetch_ahead<Codes>(group);
     }
-    const int64_t at = g * a.x.rows + row;
-    const int8_t* x = a.x.codes + at * 32;
-    const float* x_scale = a.x.scales + at;
-    const int32_t* x_sum = a.x.sums + at;
-    for (int64_t r = 0; r < rows; ++r)
-#pragma GCC unroll 2
-      for (int b = 0; b < kBlocks; ++b)
-        store(y[r] + b * 16,
-              add_group<Codes>(w[b], w_scales[b], x + r * 32, x_sum[r], x_scale[r], load(y[r] + b * 16)));
+    int64_t r = 0;
+    for (; r + kPackedRowsAtOnce <= rows; r += kPackedRowsAtOnce)
+      add_group_in_memory<Codes, kPackedRowsAtOnce>(w, w_scales, group_of_x(a.x, g, row + r), y + r);
+    for (; r < rows; ++r) add_group_in_memory<Codes, 1>(w, w_scales, group_of_x(a.x, g, row + r), y + r);
   }
   for (int64_t r = 0; r < rows; ++r)
     for (int b = 0; b < kBlocks; ++b)
