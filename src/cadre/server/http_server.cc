@@ -71,8 +71,8 @@ class QueuedExchange final : public HttpExchange, public std::enable_shared_from
       overflow = started_ && queue_.size() > max_queued_bytes_;
       awaited = std::exchange(awaits_data_, false);
     }
-    // A connection that sends, or rests between two pieces, takes this one by itself: waking it for every token
-    // would cost more than the tokens of a small model.
+    // A connection that sends, or rests between two pieces, takes this one by itself: waking it for every
+    // token would cost more than the tokens of a small model.
     if (awaited) wake();
     if (!overflow) return;
     // Not from here: whoever writes may hold what the callback wants.

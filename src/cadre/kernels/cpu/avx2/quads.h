@@ -99,19 +99,42 @@ CADRE_INLINE Ints dot(Ints sums, Quad w, Quad x) {
   return {half_dot<kOffset>(sums.low, w.low, x.low), half_dot<kOffset>(sums.high, w.high, x.high)};
 }
 
-/// Results of vpmaddubsw that can be added in 16 bits: 8 of codes up to 15, 2 of codes up to 63.
+/// Results of vpmaddubsw that can be added in 16 bits, a divisor of 8, if codes go up to kLargest.
 template <int kLargest>
-constexpr int kPairs = 32767 / (2 * 127 * kLargest) >= 8 ? 8 : 32767 / (2 * 127 * kLargest) >= 4 ? 4 : 32767 / (2 * 127 * kLargest);
+constexpr int kWords = 32767 / (2 * 127 * kLargest) >= 8   ? 8
+                       : 32767 / (2 * 127 * kLargest) >= 4 ? 4
+                                                           : 2;
 
-CADRE_INLINE Ints add_words(Ints a, Ints b) {
-  return {_mm256_add_epi16(a.low, b.low), _mm256_add_epi16(a.high, b.high)};
+CADRE_INLINE __m256i add_words(__m256i sums, __m256i words) {
+  sums = _mm256_add_epi16(sums, words);
+  // In this order: as a tree, which compilers prefer, the words of a group do not fit the registers.
+  asm("" : "+x"(sums));
+  return sums;
 }
-/// Adds pairs of 16-bit sums to the sums.
-CADRE_INLINE Ints add_pairs(Ints sums, Ints words) {
-  const __m256i ones = _mm256_set1_epi16(1);
-  return {_mm256_add_epi32(sums.low, _mm256_madd_epi16(words.low, ones)),
-          _mm256_add_epi32(sums.high, _mm256_madd_epi16(words.high, ones))};
+/// Adds the pairs of 16-bit words.
+CADRE_INLINE __m256i add_pairs(__m256i sums, __m256i words) {
+  return _mm256_add_epi32(sums, _mm256_madd_epi16(words, _mm256_set1_epi16(1)));
 }
+
+/// Quads [first, first + kWords) of a group.
+template <int kLargest, int kRows>
+CADRE_INLINE void add_narrow(const Quad (&w)[8], int first, const int8_t* x, Ints (&sums)[kRows]) {
+  Ints words[kRows];
+#pragma GCC unroll 8
+  for (int u = first; u < first + kWords<kLargest>; ++u)
+#pragma GCC unroll 4
+    for (int r = 0; r < kRows; ++r) {
+      const __m256i four = broadcast_quad(x + 32 * r + 4 * u).low;
+      const __m256i low = _mm256_maddubs_epi16(w[u].low, four), high = _mm256_maddubs_epi16(w[u].high, four);
+      words[r] =
+          u == first ? Ints{low, high} : Ints{add_words(words[r].low, low), add_words(words[r].high, high)};
+    }
+#pragma GCC unroll 4
+  for (int r = 0; r < kRows; ++r)
+    sums[r] = {add_pairs(sums[r].low, words[r].low), add_pairs(sums[r].high, words[r].high)};
+}
+
+/// Rows side by side: a quad of w serves them all while it is in the registers.
 template <int kOffset, int kLargest, int kRows>
 CADRE_INLINE void dot_group(const Quad (&w)[8], const int8_t* x, const int32_t* x_sums, Ints (&sums)[kRows]) {
 #pragma GCC unroll 4
@@ -120,22 +143,11 @@ CADRE_INLINE void dot_group(const Quad (&w)[8], const int8_t* x, const int32_t* 
 #pragma GCC unroll 8
     for (int u = 0; u < 8; ++u)
 #pragma GCC unroll 4
-      for (int r = 0; r < kRows; ++r) sums[r] = dot<kOffset>(sums[r], w[u], broadcast_quad(x + 32 * r + 4 * u));
+      for (int r = 0; r < kRows; ++r)
+        sums[r] = dot<kOffset>(sums[r], w[u], broadcast_quad(x + 32 * r + 4 * u));
   } else {
 #pragma GCC unroll 8
-    for (int run = 0; run < 8; run += kPairs<kLargest>) {
-      Ints pairs[kRows];
-#pragma GCC unroll 8
-      for (int u = run; u < run + kPairs<kLargest>; ++u)
-#pragma GCC unroll 4
-        for (int r = 0; r < kRows; ++r) {
-          const Quad four = broadcast_quad(x + 32 * r + 4 * u);
-          const Ints product = {_mm256_maddubs_epi16(w[u].low, four.low), _mm256_maddubs_epi16(w[u].high, four.high)};
-          pairs[r] = u == run ? product : add_words(pairs[r], product);
-        }
-#pragma GCC unroll 4
-      for (int r = 0; r < kRows; ++r) sums[r] = add_pairs(sums[r], pairs[r]);
-    }
+    for (int u = 0; u < 8; u += kWords<kLargest>) add_narrow<kLargest>(w, u, x, sums);
   }
 }
 #endif

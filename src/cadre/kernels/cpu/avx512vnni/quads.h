@@ -41,7 +41,8 @@ template <int kOffset>
 CADRE_INLINE Ints dot(Ints sums, Quad w, Quad x) {
   return {_mm512_dpbusd_epi32(sums.v, w.v, x.v)};
 }
-/// A row after the other: rows overlap in the processor, and more sums would not leave registers for the weights.
+/// A row after the other: rows overlap in the processor, and more sums would not leave registers for the
+/// weights.
 template <int kOffset, int kLargest, int kRows>
 CADRE_INLINE void dot_group(const Quad (&w)[8], const int8_t* x, const int32_t* x_sums, Ints (&sums)[kRows]) {
 #pragma GCC unroll 4

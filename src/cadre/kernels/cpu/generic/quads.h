@@ -67,8 +67,8 @@ CADRE_INLINE Ints dot(const Ints& sums, const Quad& w, const Quad& x) {
     for (int j = 0; j < 4; ++j) r.v[i] += w.b[4 * i + j] * static_cast<int8_t>(x.b[4 * i + j]);
   return r;
 }
-/// The products of a group, sixteen weight rows in w, with kRows rows of x, 32 bytes each: as dot<kOffset> over
-/// its eight quads from start<kOffset>. No byte of w is above kLargest.
+/// The products of a group, sixteen weight rows in w, with kRows rows of x, 32 bytes each: as dot<kOffset>
+/// over its eight quads from start<kOffset>. No byte of w is above kLargest.
 template <int kOffset, int kLargest, int kRows>
 CADRE_INLINE void dot_group(const Quad (&w)[8], const int8_t* x, const int32_t* x_sums, Ints (&sums)[kRows]) {
   for (int r = 0; r < kRows; ++r) {

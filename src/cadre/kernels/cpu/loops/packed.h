@@ -146,8 +146,7 @@ CADRE_INLINE void add_group(const Quad (&w)[8], Lanes scales, const GroupOfX& x,
   Ints sums[kRows];
   dot_group<Codes::kOffset, Codes::kLargest>(w, x.codes, x.sums, sums);
 #pragma GCC unroll 4
-  for (int r = 0; r < kRows; ++r)
-    y[r] = fma(to_lanes(sums[r]), mul(scales, broadcast(x.scales[r])), y[r]);
+  for (int r = 0; r < kRows; ++r) y[r] = fma(to_lanes(sums[r]), mul(scales, broadcast(x.scales[r])), y[r]);
 }
 
 CADRE_INLINE void store_columns(float* y, Lanes sums, int64_t cols) {
@@ -185,25 +184,30 @@ constexpr int kPackedRowTile = 64;
 /// Up to this many rows, products take no longer than fetching the weights.
 constexpr int64_t kMemoryBoundRows = 16;
 
-/// Adds one group to sums in memory: kRows rows of x with kBlocks blocks of weights.
+/// Adds one group to sums in memory: `rows` rows of x, kRows at a time while there are as many, with kBlocks
+/// blocks of weights.
 template <class Codes, int kRows, int kBlocks>
 CADRE_INLINE void add_group_in_memory(const Quad (&w)[kBlocks][8], const Lanes (&w_scales)[kBlocks],
-                                      const GroupOfX& x, float (*y)[kBlocks * 16]) {
+                                      GroupOfX x, float (*y)[kBlocks * 16], int64_t rows) {
+  for (; rows >= kRows; rows -= kRows, y += kRows) {
 #pragma GCC unroll 2
-  for (int b = 0; b < kBlocks; ++b) {
-    Lanes sums[kRows];
+    for (int b = 0; b < kBlocks; ++b) {
+      Lanes sums[kRows];
 #pragma GCC unroll 4
-    for (int r = 0; r < kRows; ++r) sums[r] = load(y[r] + b * 16);
-    add_group<Codes>(w[b], w_scales[b], x, sums);
+      for (int r = 0; r < kRows; ++r) sums[r] = load(y[r] + b * 16);
+      add_group<Codes>(w[b], w_scales[b], x, sums);
 #pragma GCC unroll 4
-    for (int r = 0; r < kRows; ++r) store(y[r] + b * 16, sums[r]);
+      for (int r = 0; r < kRows; ++r) store(y[r] + b * 16, sums[r]);
+    }
+    x = {x.codes + kRows * 32, x.scales + kRows, x.sums + kRows};
   }
+  if constexpr (kRows > 1) add_group_in_memory<Codes, 1>(w, w_scales, x, y, rows);  // the rest
 }
 
 /// Rows [row, row + rows) with kBlocks blocks of weights from `block` on: each group is unpacked once for all
 /// the rows, whose sums lie in memory.
 template <class Codes, int kBlocks>
-CADRE_INLINE void packed_row_tile(const PackedProduct& a, int64_t row, int64_t rows, int64_t block) {
+void packed_row_tile(const PackedProduct& a, int64_t row, int64_t rows, int64_t block) {
   alignas(64) float y[kPackedRowTile][kBlocks * 16];
   for (int64_t r = 0; r < rows; ++r)
 #pragma GCC unroll 2
@@ -220,10 +224,7 @@ CADRE_INLINE void packed_row_tile(const PackedProduct& a, int64_t row, int64_t r
       w_scales[b] = Codes::scales(group);
       if (rows <= kMemoryBoundRows) prefetch_ahead<Codes>(group);
     }
-    int64_t r = 0;
-    for (; r + kPackedRowsAtOnce <= rows; r += kPackedRowsAtOnce)
-      add_group_in_memory<Codes, kPackedRowsAtOnce>(w, w_scales, group_of_x(a.x, g, row + r), y + r);
-    for (; r < rows; ++r) add_group_in_memory<Codes, 1>(w, w_scales, group_of_x(a.x, g, row + r), y + r);
+    add_group_in_memory<Codes, kPackedRowsAtOnce>(w, w_scales, group_of_x(a.x, g, row), y, rows);
   }
   for (int64_t r = 0; r < rows; ++r)
     for (int b = 0; b < kBlocks; ++b)
