@@ -1,10 +1,35 @@
 #include "cadre/server/answer.h"
 
+#include <algorithm>
 #include <cmath>
+#include <iterator>
 
 #include "cadre/text/utf8.h"
 
 namespace cadre::server {
+
+size_t AnswerPiece::size() const {
+  constexpr size_t kTokenBytes = 128;
+  size_t size = reasoning.size() + content.size();
+  for (const ToolCall& call : tool_calls) size += call.name.size() + call.arguments.size();
+  for (const AnswerToken& token : tokens) size += kTokenBytes * (1 + token.top.size() + token.routing.size());
+  return size;
+}
+
+bool AnswerPiece::append(AnswerPiece& next) {
+  if (!tool_calls.empty() && !next.content.empty()) return false;
+  if (!(tool_calls.empty() && content.empty()) && !next.reasoning.empty()) return false;
+  reasoning += next.reasoning;
+  content += next.content;
+  for (ToolCall& call : next.tool_calls) {
+    if (call.id.empty() && !tool_calls.empty() && tool_calls.back().index == call.index)
+      tool_calls.back().arguments += call.arguments;
+    else
+      tool_calls.push_back(std::move(call));
+  }
+  std::move(next.tokens.begin(), next.tokens.end(), std::back_inserter(tokens));
+  return true;
+}
 
 void Answer::append(const AnswerPiece& piece) {
   reasoning += piece.reasoning;

@@ -40,6 +40,11 @@ struct AnswerPiece {
   std::vector<AnswerToken> tokens;  ///< those that the text came from; empty unless asked for
 
   bool empty() const { return reasoning.empty() && content.empty() && tool_calls.empty() && tokens.empty(); }
+  /// About how many bytes its event will have.
+  size_t size() const;
+  /// Takes `next` in as if both had come at once; false, and nothing done, where that would change their
+  /// order: text after a call, say.
+  bool append(AnswerPiece& next);
 };
 
 /// All of an answer so far; complete once `reason` is set.

@@ -124,6 +124,7 @@ class Generation : public std::enable_shared_from_this<Generation> {
       : service_(service), exchange_(std::move(exchange)), task_(std::move(task)) {
     const size_t count = task_.prompts.size() * static_cast<size_t>(task_.settings.choices);
     answers_.resize(count);
+    unsent_.resize(count);
     running_ = count;
     for (size_t i = 0; i < count; ++i) {
       streams_.emplace_back(service.model().assets->tokenizer, task_.settings, task_.reading, service.ids());
@@ -140,7 +141,10 @@ class Generation : public std::enable_shared_from_this<Generation> {
  private:
   class Listener;
   Request request_for(size_t choice);
-  void emit(size_t choice, const AnswerPiece& piece);
+  /// -> whether the connection must be asked to say when it is ready
+  bool emit(size_t choice, AnswerPiece piece);
+  void flush(size_t choice);
+  void flush_when_ready();
   void complete();
   Usage usage() const;
   RequestRecord make_record(int status) const;
@@ -162,6 +166,8 @@ class Generation : public std::enable_shared_from_this<Generation> {
   bool cancelled_ = false;
   std::vector<RequestId> ids_;
   std::vector<Answer> answers_;
+  std::vector<AnswerPiece> unsent_;  ///< of each answer, what goes with its next event
+  bool awaits_ready_ = false;
   std::deque<AnswerStream> streams_;
   std::vector<Clock::time_point> last_token_;
   size_t running_ = 0;
@@ -241,24 +247,55 @@ void Generation::cancel() {
   for (const RequestId id : ids) service_.scheduler().cancel(id);
 }
 
-void Generation::emit(size_t choice, const AnswerPiece& piece) {
-  if (piece.empty()) return;
+bool Generation::emit(size_t choice, AnswerPiece piece) {
+  if (piece.empty()) return false;
   answers_[choice].append(piece);
-  if (streaming()) exchange_->write(task_.writer->piece(static_cast<int>(choice), piece));
+  if (!streaming()) return false;
+  // A client that reads slowly must not let much gather here: only what is written is counted.
+  constexpr size_t kMostUnsent = 4096;
+  AnswerPiece& unsent = unsent_[choice];
+  if (unsent.size() > kMostUnsent || !unsent.append(piece)) {
+    flush(choice);
+    unsent = std::move(piece);
+  }
+  return !std::exchange(awaits_ready_, true);
+}
+
+void Generation::flush(size_t choice) {
+  const AnswerPiece piece = std::exchange(unsent_[choice], {});
+  if (!piece.empty()) exchange_->write(task_.writer->piece(static_cast<int>(choice), piece));
+}
+
+/// Tokens that come while the connection sends, or rests, go out as one event: an event costs both sides more
+/// than a token of a small model does.
+void Generation::flush_when_ready() {
+  exchange_->on_ready([weak = weak_from_this()] {
+    const auto self = weak.lock();
+    if (!self) return;
+    const std::lock_guard lock(self->mutex_);
+    self->awaits_ready_ = false;
+    for (size_t choice = 0; choice < self->unsent_.size(); ++choice) self->flush(choice);
+  });
 }
 
 bool Generation::on_token(size_t choice, const TokenEvent& event) {
-  const std::lock_guard lock(mutex_);
-  if (over_ || cancelled_) return false;
-  const auto now = Clock::now();
-  const double waited = seconds_between(last_token_[choice], now);
-  if (last_token_[choice] == start_)
-    service_.metrics().observe_first_token(waited);
-  else
-    service_.metrics().observe_inter_token(waited);
-  last_token_[choice] = now;
-  emit(choice, streams_[choice].push(event));
-  return !streams_[choice].stopped();
+  bool go_on = false;
+  bool ask = false;
+  {
+    const std::lock_guard lock(mutex_);
+    if (over_ || cancelled_) return false;
+    const auto now = Clock::now();
+    const double waited = seconds_between(last_token_[choice], now);
+    if (last_token_[choice] == start_)
+      service_.metrics().observe_first_token(waited);
+    else
+      service_.metrics().observe_inter_token(waited);
+    last_token_[choice] = now;
+    ask = emit(choice, streams_[choice].push(event));
+    go_on = !streams_[choice].stopped();
+  }
+  if (ask) flush_when_ready();
+  return go_on;
 }
 
 void Generation::on_finish(size_t choice, FinishReason reason, const RequestStats& stats) {
@@ -267,6 +304,7 @@ void Generation::on_finish(size_t choice, FinishReason reason, const RequestStat
   const std::lock_guard lock(mutex_);
   if (over_) return;
   emit(choice, streams_[choice].finish());
+  flush(choice);
   Answer& answer = answers_[choice];
   answer.stop_string = streams_[choice].stop_string();
   answer.reason = answer.stop_string.empty() ? reason : FinishReason::kStopString;
@@ -300,6 +338,7 @@ void Generation::on_error(const Error& error) {
     record.finish_reason = "error";
     service_.record(record);
     if (streaming()) {
+      for (size_t c = 0; c < unsent_.size(); ++c) flush(c);
       exchange_->write(task_.writer->failure(error));
       exchange_->finish();
     } else {

@@ -58,6 +58,9 @@ class HttpExchange {
   virtual void write(std::string piece) = 0;
   /// After the last piece.
   virtual void finish() = 0;
+  /// Calls back once when a piece would be sent at once, on a thread of the server: a stream gathers until
+  /// then what is to go together. An exchange without a connection is always ready.
+  virtual void on_ready(std::function<void()> callback) { callback(); }
 
   /// Whether nobody will read the answer: the client left, or reads so slowly that too much is queued.
   virtual bool gone() const = 0;

@@ -71,8 +71,6 @@ class QueuedExchange final : public HttpExchange, public std::enable_shared_from
       overflow = started_ && queue_.size() > max_queued_bytes_;
       awaited = std::exchange(awaits_data_, false);
     }
-    // A connection that sends, or rests between two pieces, takes this one by itself: waking it for every
-    // token would cost more than the tokens of a small model.
     if (awaited) wake();
     if (!overflow) return;
     // Not from here: whoever writes may hold what the callback wants.
@@ -86,6 +84,15 @@ class QueuedExchange final : public HttpExchange, public std::enable_shared_from
       end_ = true;
     }
     wake();
+  }
+  void on_ready(std::function<void()> callback) override {
+    bool awaited = false;
+    {
+      const std::lock_guard lock(mutex_);
+      on_ready_ = std::move(callback);
+      awaited = std::exchange(awaits_data_, false);
+    }
+    if (awaited) wake();
   }
   bool gone() const override {
     const std::lock_guard lock(mutex_);
@@ -109,22 +116,33 @@ class QueuedExchange final : public HttpExchange, public std::enable_shared_from
       const std::lock_guard lock(mutex_);
       gone_ = true;
       queue_.clear();
+      on_ready_ = nullptr;
       callback = std::exchange(on_gone_, nullptr);
     }
     if (callback) callback();
   }
-  /// When it is empty, the next write wakes the connection.
   Outgoing take() {
+    std::function<void()> ready;
+    {
+      const std::lock_guard lock(mutex_);
+      if (started_) ready = std::exchange(on_ready_, nullptr);
+    }
+    if (ready) ready();
     const std::lock_guard lock(mutex_);
     Outgoing outgoing;
-    if (started_) {
-      outgoing.head = std::exchange(head_, std::nullopt);
-      outgoing.stream = stream_;
-      outgoing.data = std::exchange(queue_, {});
-      outgoing.end = end_ || !stream_;
-    }
-    awaits_data_ = outgoing.empty();
+    if (!started_) return outgoing;
+    outgoing.head = std::exchange(head_, std::nullopt);
+    outgoing.stream = stream_;
+    outgoing.data = std::exchange(queue_, {});
+    outgoing.end = end_ || !stream_;
     return outgoing;
+  }
+  /// Whether there is nothing to take: then what comes next wakes the connection. While it sends, or rests
+  /// between two pieces, it is not woken, for that costs more than a token of a small model.
+  bool await() {
+    const std::lock_guard lock(mutex_);
+    awaits_data_ = !started_ || (queue_.empty() && !on_ready_ && !end_);
+    return awaits_data_;
   }
   bool complete() const {
     const std::lock_guard lock(mutex_);
@@ -164,6 +182,7 @@ class QueuedExchange final : public HttpExchange, public std::enable_shared_from
   std::optional<HttpResponse> head_;
   std::string queue_;
   std::function<void()> on_gone_;
+  std::function<void()> on_ready_;
   asio::steady_timer wake_;
 };
 
@@ -267,6 +286,7 @@ asio::awaitable<bool> send_answer(ConnectionPtr connection, std::shared_ptr<Queu
     Outgoing outgoing = exchange->take();
     if (outgoing.empty()) {
       if (exchange->gone()) co_return false;
+      if (!exchange->await()) continue;
       exchange->wake_timer().expires_after(streaming ? shared->options.ping_time : std::chrono::hours(24));
       const auto [woken] = co_await exchange->wake_timer().async_wait(kResult);
       if (woken || !streaming) continue;

@@ -24,9 +24,8 @@ struct HttpServerOptions {
   std::chrono::milliseconds body_time{60'000};
   std::chrono::milliseconds idle_time{75'000};   ///< between two requests
   std::chrono::milliseconds write_time{60'000};  ///< for one piece to be taken by the client
-  std::chrono::milliseconds piece_gap{
-      4};  ///< between two pieces of a stream; what comes meanwhile goes together
-  std::chrono::milliseconds ping_time{15'000};  ///< of silence, after which a stream gets a comment
+  std::chrono::milliseconds piece_gap{16};       ///< between two pieces of a stream: a frame of a display
+  std::chrono::milliseconds ping_time{15'000};   ///< of silence, after which a stream gets a comment
 };
 
 /// Threads of its own call the handler; a slow handler holds one of them. Destruction closes everything.

@@ -159,6 +159,23 @@ TEST_F(PiecesTest, WhatComesSoonAfterAPieceGoesTogether) {
   EXPECT_EQ(client->receive("d\r\n"), "4\r\nabcd\r\n");
 }
 
+TEST_F(HttpServerTest, TokensThatComeSoonGoInOneEvent) {
+  Client client(start({.piece_gap = std::chrono::hours(1)}));
+  client.send(chat(true));
+  const std::string answer = client.receive("0\r\n\r\n");
+  size_t events = 0;
+  std::string text;
+  for (size_t at = 0; (at = answer.find("data: {", at)) != std::string::npos; ++at) {
+    const Json event = Json::parse(answer.substr(at + 6, answer.find("\n\n", at) - at - 6));
+    const std::string content = event["choices"][0]["delta"].value("content", std::string());
+    events += content.empty() ? 0 : 1;
+    text += content;
+  }
+  EXPECT_EQ(text, "Hello there, world.");
+  ASSERT_GT(scheduler.answer.size(), 3u);
+  EXPECT_LE(events, 2u) << answer;  // the first token, if it was sent before the second came, and the rest
+}
+
 TEST_F(PiecesTest, TheEndDoesNotWait) {
   start(std::chrono::hours(1));
   exchange->write("first");
