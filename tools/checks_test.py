@@ -87,6 +87,12 @@ class CheckLayoutTest(TreeTest):
         self.write("src/cadre/tensor/CMakeLists.txt", "cadre_library(tensor DEPS cadre_base cadre_ops)\n")
         self.assert_found("check_layout", "tensor must not link cadre_ops")
 
+    def test_unused_using_declaration(self):
+        self.write("src/cadre/base/hash.cc", "using std::size_t;\nusing std::chrono::seconds;\nsize_t count = 0;\n")
+        self.assert_found("check_layout", "hash.cc:2: 'seconds' is used nowhere in this file")
+        self.write("src/cadre/base/hash.cc", "using std::size_t;\nsize_t count = 0;\n")
+        self.assert_clean("check_layout")
+
     def test_long_file(self):
         self.write("src/cadre/base/long.cc", "//\n" * 601)
         self.assert_found("check_layout", "601 lines, at most 600")

@@ -15,7 +15,7 @@
 namespace cadre::cli {
 namespace {
 
-struct Flags {
+struct BenchFlags {
   ModelFlags model;
   EngineFlags engine;
   BenchmarkOptions bench;
@@ -30,13 +30,13 @@ struct Flags {
 };
 
 /// Default lengths, unlike lengths asked for, give way to a small context.
-void fit_defaults(Flags& flags, int64_t context) {
+void fit_defaults(BenchFlags& flags, int64_t context) {
   if (flags.default_prompts) flags.bench.prompts = {std::min(flags.bench.prompts[0], context / 2)};
   if (flags.default_predicts) flags.bench.predicts = {std::min(flags.bench.predicts[0], context / 2)};
 }
 
 /// The table of inner loops that the flags give.
-Status print_kernels(const Flags& flags) {
+Status print_kernels(const BenchFlags& flags) {
   CADRE_TRY(const std::vector<KernelSource> kernels, cpu_kernel_sources(flags.bench.engine.cpu));
   if (flags.json) {
     Json json = Json::object();
@@ -49,7 +49,7 @@ Status print_kernels(const Flags& flags) {
 }
 
 /// A random model of --shape.
-Result<Model> make_model(const Flags& flags) {
+Result<Model> make_model(const BenchFlags& flags) {
   CADRE_TRY(const DType type, parse_random_type(flags.type));
   CADRE_TRY(Json config, find_shape(flags.shape));
   if (flags.layers != 0) CADRE_CHECK_OK(cut_layers(config, flags.layers));
@@ -60,13 +60,13 @@ Result<Model> make_model(const Flags& flags) {
                            [&](int64_t done, int64_t total) { progress.update(done, total); });
 }
 
-Result<Model> load_model(const Flags& flags) {
+Result<Model> load_model(const BenchFlags& flags) {
   CADRE_TRY(const std::filesystem::path path, flags.model.path());
   CADRE_TRY(const LoadOptions options, flags.engine.load_options());
   return Model::load(path, options);
 }
 
-Status run(Flags& flags) {
+Status run(BenchFlags& flags) {
   if (flags.json && flags.markdown)
     return fail(ErrorKind::kUsage, "--json and --markdown: one of them expected, both found");
   CADRE_TRY(flags.bench.engine, flags.engine.options());
@@ -106,7 +106,7 @@ CLI::Option* add_list(CLI::App& app, const std::string& names, std::vector<T>& v
 }  // namespace
 
 Action set_up_bench(CLI::App& app) {
-  auto flags = std::make_shared<Flags>();
+  auto flags = std::make_shared<BenchFlags>();
   BenchmarkOptions& bench = flags->bench;
   flags->model.add_to(app);
   flags->engine.add_to(app, /*with_context=*/false);

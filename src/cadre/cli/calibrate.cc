@@ -14,7 +14,7 @@
 namespace cadre::cli {
 namespace {
 
-struct Flags {
+struct CalibrateFlags {
   std::string model;
   std::string text;
   std::string out;
@@ -60,7 +60,7 @@ std::string to_text(const FallbackCalibration& calibration) {
   return text;
 }
 
-Status run(Flags& flags) {
+Status run(CalibrateFlags& flags) {
   if (flags.in_place == !flags.out.empty())
     return fail(ErrorKind::kUsage, "expected either --out DIR, for a new model directory, or --in-place");
   CADRE_TRY(const std::filesystem::path path, find_model(flags.model));
@@ -95,7 +95,7 @@ Status run(Flags& flags) {
 }  // namespace
 
 Action set_up_calibrate(CLI::App& app) {
-  auto flags = std::make_shared<Flags>();
+  auto flags = std::make_shared<CalibrateFlags>();
   app.add_option("MODEL", flags->model, "model directory or name")->required();
   app.add_option("TEXT", flags->text, "text file that is like what the model will read")->required();
   app.add_option("-o,--out", flags->out, "model directory to write, with the thresholds in its config.json");

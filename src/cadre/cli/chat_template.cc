@@ -8,12 +8,12 @@
 namespace cadre::cli {
 namespace {
 
-struct Flags {
+struct ChatTemplateFlags {
   ModelFlags model;
   bool json = false;
 };
 
-Status run(const Flags& flags) {
+Status run(const ChatTemplateFlags& flags) {
   CADRE_TRY(const std::filesystem::path path, flags.model.path());
   CADRE_TRY(const TextAssets assets, load_text_assets(path));
   if (!assets.chat_template) return tl::unexpected(assets.chat_template.error());
@@ -30,7 +30,7 @@ Status run(const Flags& flags) {
 }  // namespace
 
 Action set_up_chat_template(CLI::App& app) {
-  auto flags = std::make_shared<Flags>();
+  auto flags = std::make_shared<ChatTemplateFlags>();
   flags->model.add_to(app);
   add_json_flag(app, flags->json);
   app.footer(

@@ -15,7 +15,7 @@
 namespace cadre::cli {
 namespace {
 
-struct Flags {
+struct ConvertFlags {
   std::string in;
   std::string out;
   std::string type;
@@ -41,13 +41,13 @@ Result<std::optional<DType>> parse_type(const std::string& type, bool to_gguf) {
   return fail(ErrorKind::kUsage, "--type: expected f32, bf16, f16, q8_0, q4_0 or mxfp4, found '{}'", type);
 }
 
-void print_report(const Flags& flags, const ConvertReport& report, double seconds) {
+void print_report(const ConvertFlags& flags, const ConvertReport& report, double seconds) {
   fmt::print(stderr, "{}: {} tensors, {} in {:.1f} s\n", flags.out, report.tensors,
              format_bytes(static_cast<double>(report.bytes)), seconds);
   for (const std::string& note : report.notes) fmt::print(stderr, "  {}\n", note);
 }
 
-Status merge(const Flags& flags, const std::filesystem::path& in) {
+Status merge(const ConvertFlags& flags, const std::filesystem::path& in) {
   if (!flags.type.empty() || flags.options.force)
     return fail(ErrorKind::kUsage,
                 "--merge writes a new directory in the model's own types; without --type and --force");
@@ -63,7 +63,7 @@ Status merge(const Flags& flags, const std::filesystem::path& in) {
   return {};
 }
 
-Status run(const Flags& flags) {
+Status run(const ConvertFlags& flags) {
   CADRE_TRY(const std::filesystem::path in, find_model(flags.in));
   if (!flags.merge.empty()) return merge(flags, in);
   const bool to_gguf = std::filesystem::path(flags.out).extension() == ".gguf";
@@ -90,7 +90,7 @@ Status run(const Flags& flags) {
 }  // namespace
 
 Action set_up_convert(CLI::App& app) {
-  auto flags = std::make_shared<Flags>();
+  auto flags = std::make_shared<ConvertFlags>();
   app.add_option("IN", flags->in, "model directory, .gguf file, or a name")->required();
   app.add_option("OUT", flags->out, "NAME.gguf, or the model directory to make of a GGUF file")->required();
   add_flag(app, "--type", flags->type,

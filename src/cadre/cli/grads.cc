@@ -10,7 +10,7 @@
 namespace cadre::cli {
 namespace {
 
-struct Flags {
+struct GradsFlags {
   ModelFlags model;
   std::string ids;
   std::string out;
@@ -91,7 +91,7 @@ void add_auxiliary(const std::string& name, const train::AuxiliaryLosses& losses
   output.add_gradients("grad_" + name + ".", model);
 }
 
-Status run(const Flags& flags) {
+Status run(const GradsFlags& flags) {
   CADRE_TRY(const std::filesystem::path path, flags.model.path());
   CADRE_TRY(const Model source, Model::load(path));
   CADRE_TRY(const Sequences sequences, read_sequences(flags.ids, source.config().vocab_size));
@@ -122,7 +122,7 @@ Status run(const Flags& flags) {
 }  // namespace
 
 Action set_up_grads(CLI::App& app) {
-  auto flags = std::make_shared<Flags>();
+  auto flags = std::make_shared<GradsFlags>();
   flags->model.add_to(app);
   add_flag(app, "--ids", flags->ids, "JSON file: an array of token ids, or an array of such arrays")
       ->required();

@@ -15,7 +15,7 @@
 namespace cadre::cli {
 namespace {
 
-struct Flags {
+struct ImatrixFlags {
   std::vector<std::string> arguments;  ///< [MODEL] TEXT
   std::string model;
   std::string out;
@@ -41,7 +41,7 @@ Unmet count_unmet(const ImportanceData& data) {
   return unmet;
 }
 
-Status run(const Flags& flags) {
+Status run(const ImatrixFlags& flags) {
   const ModelFlags model_flags{.positional = flags.arguments.size() == 2 ? flags.arguments.front() : "",
                                .named = flags.model};
   const std::string& file = flags.arguments.back();
@@ -82,7 +82,7 @@ Status run(const Flags& flags) {
 }  // namespace
 
 Action set_up_imatrix(CLI::App& app) {
-  auto flags = std::make_shared<Flags>();
+  auto flags = std::make_shared<ImatrixFlags>();
   app.add_option(
          "ARGUMENTS", flags->arguments,
          "[MODEL] TEXT: the model (default: $CADRE_MODEL, else the bundled one) and a text file, or - for "

@@ -13,7 +13,7 @@
 namespace cadre::cli {
 namespace {
 
-struct Flags {
+struct InitFlags {
   std::string shape;
   std::string out;
   int64_t layers = 0;  ///< 0: all
@@ -22,7 +22,7 @@ struct Flags {
   int threads = 0;
 };
 
-Status run(const Flags& flags) {
+Status run(const InitFlags& flags) {
   CADRE_TRY(const DType type, parse_random_type(flags.type));
   CADRE_TRY(Json config, find_shape(flags.shape));
   if (flags.layers != 0) CADRE_CHECK_OK(cut_layers(config, flags.layers));
@@ -48,7 +48,7 @@ Status run(const Flags& flags) {
 }  // namespace
 
 Action set_up_init(CLI::App& app) {
-  auto flags = std::make_shared<Flags>();
+  auto flags = std::make_shared<InitFlags>();
   std::string names;
   for (const std::string_view name : shape_names())
     names += fmt::format("{}{}", names.empty() ? "" : ", ", name);

@@ -9,14 +9,14 @@
 namespace cadre::cli {
 namespace {
 
-struct Flags {
+struct InspectFlags {
   ModelFlags model;
   std::string shape;
   bool json = false;
   bool tensors = false;
 };
 
-Result<ModelFacts> find_facts(const Flags& flags) {
+Result<ModelFacts> find_facts(const InspectFlags& flags) {
   if (!flags.shape.empty()) {
     CADRE_TRY(const Json config, find_shape(flags.shape));
     return shape_facts(config, flags.shape);
@@ -26,7 +26,7 @@ Result<ModelFacts> find_facts(const Flags& flags) {
   return checkpoint_facts(model);
 }
 
-Status run(const Flags& flags) {
+Status run(const InspectFlags& flags) {
   if (!flags.shape.empty() && !flags.model.positional.empty())
     return fail(ErrorKind::kUsage, "either a model or --shape, not both");
   CADRE_TRY(const ModelFacts facts, find_facts(flags));
@@ -37,7 +37,7 @@ Status run(const Flags& flags) {
 }  // namespace
 
 Action set_up_inspect(CLI::App& app) {
-  auto flags = std::make_shared<Flags>();
+  auto flags = std::make_shared<InspectFlags>();
   flags->model.add_to(app);
   add_flag(app, "--shape", flags->shape,
            "a named shape or a config.json without weights, as for `cadre init`");

@@ -11,7 +11,7 @@
 namespace cadre::cli {
 namespace {
 
-struct Flags {
+struct LogitsFlags {
   ModelFlags model;
   EngineFlags engine;
   std::string ids;
@@ -126,7 +126,7 @@ Status run_group(Engine& engine, const Sequences& sequences, const std::vector<i
   return {};
 }
 
-Status run(const Flags& flags) {
+Status run(const LogitsFlags& flags) {
   CADRE_TRY(const std::filesystem::path path, flags.model.path());
   CADRE_TRY(EngineOptions options, flags.engine.options());
   CADRE_TRY(const LoadOptions load_options, flags.engine.load_options());
@@ -166,7 +166,7 @@ Status run(const Flags& flags) {
 }  // namespace
 
 Action set_up_logits(CLI::App& app) {
-  auto flags = std::make_shared<Flags>();
+  auto flags = std::make_shared<LogitsFlags>();
   flags->engine.kv_type = "f32";  // verification compares with f32 references
   flags->model.add_to(app);
   add_flag(app, "--ids", flags->ids, "JSON file: an array of token ids, or an array of such arrays")

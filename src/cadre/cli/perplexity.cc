@@ -17,7 +17,7 @@ namespace {
 
 constexpr int64_t kDefaultContext = 512;
 
-struct Flags {
+struct PerplexityFlags {
   std::vector<std::string> arguments;  ///< [MODEL] FILE
   std::string model;
   EngineFlags engine;
@@ -33,7 +33,7 @@ Json estimate_json(const Estimate& estimate) {
   return {{"mean", estimate.mean}, {"standard_error", estimate.standard_error}};
 }
 
-Json to_json(const PerplexityReport& report, const Flags& flags) {
+Json to_json(const PerplexityReport& report, const PerplexityFlags& flags) {
   Json json = {{"perplexity", report.perplexity},
                {"perplexity_standard_error", report.perplexity_error},
                {"nats_per_token", estimate_json(report.nats)},
@@ -58,7 +58,7 @@ Json to_json(const PerplexityReport& report, const Flags& flags) {
   return json;
 }
 
-std::string to_text(const PerplexityReport& report, const Flags& flags) {
+std::string to_text(const PerplexityReport& report, const PerplexityFlags& flags) {
   std::string text = fmt::format(
       "perplexity      {:.4f} +- {:.4f}\n"
       "nats/token      {:.5f} +- {:.5f}\n"
@@ -80,7 +80,7 @@ std::string to_text(const PerplexityReport& report, const Flags& flags) {
   return text;
 }
 
-Status run(Flags& flags) {
+Status run(PerplexityFlags& flags) {
   const std::string& file = flags.arguments.back();
   ModelFlags model_flags{.positional = flags.arguments.size() == 2 ? flags.arguments.front() : "",
                          .named = flags.model};
@@ -113,7 +113,7 @@ Status run(Flags& flags) {
 }  // namespace
 
 Action set_up_perplexity(CLI::App& app) {
-  auto flags = std::make_shared<Flags>();
+  auto flags = std::make_shared<PerplexityFlags>();
   flags->options.ctx = 0;
   app.add_option("ARGUMENTS", flags->arguments,
                  "[MODEL] FILE: the model (default: $CADRE_MODEL, else the bundled one) "

@@ -22,7 +22,7 @@ namespace {
 /// Tokens of a text that GPTQ looks at: an expert of 64, of which a token takes 6, meets 1536 of them.
 constexpr int64_t kGptqTokens = 16384;
 
-struct Flags {
+struct QuantizeFlags {
   std::string in;
   std::string out;
   std::string type = "q4";
@@ -41,7 +41,7 @@ struct Flags {
   int threads = 0;
 };
 
-Result<std::optional<CalibrationText>> read_gptq_text(const Flags& flags) {
+Result<std::optional<CalibrationText>> read_gptq_text(const QuantizeFlags& flags) {
   if (flags.gptq.empty()) return std::nullopt;
   CADRE_TRY(const TextAssets assets, load_text_assets(flags.in));
   CADRE_TRY(const QuantSource source, QuantSource::open(flags.in));
@@ -50,14 +50,14 @@ Result<std::optional<CalibrationText>> read_gptq_text(const Flags& flags) {
 }
 
 /// The importances of --imatrix for the weights of the model that is made.
-Result<std::optional<Importance>> read_imatrix(const Flags& flags) {
+Result<std::optional<Importance>> read_imatrix(const QuantizeFlags& flags) {
   if (flags.imatrix.empty()) return std::nullopt;
   CADRE_TRY(const ImportanceData data, read_importance(flags.imatrix));
   CADRE_TRY(const QuantSource source, QuantSource::open(flags.in));
   return Importance::bind(data, source.family(), source.target(), flags.imatrix);
 }
 
-Result<QuantizeOptions> options_of(const Flags& flags) {
+Result<QuantizeOptions> options_of(const QuantizeFlags& flags) {
   QuantizeOptions options;
   const auto preset = parse_weight_type(flags.type);
   if (!preset || !is_packed(*preset))
@@ -122,7 +122,7 @@ std::string plan_text(const QuantPlan& plan, const std::vector<std::string>& not
   return text;
 }
 
-Status show_plan(const Flags& flags, const QuantizeOptions& options) {
+Status show_plan(const QuantizeFlags& flags, const QuantizeOptions& options) {
   CADRE_TRY(const QuantSource source, QuantSource::open(flags.in));
   if (!options.requantize) CADRE_CHECK_OK(source.check_not_quantised());
   CADRE_TRY(const QuantPlan plan, plan_quantisation(source.family(), source.target(), options.plan));
@@ -130,7 +130,7 @@ Status show_plan(const Flags& flags, const QuantizeOptions& options) {
   return write_stdout(flags.json ? dump_json(plan_json(plan, notes), 2) + "\n" : plan_text(plan, notes));
 }
 
-Status report(const Flags& flags, const QuantizeReport& report, double seconds) {
+Status report(const QuantizeFlags& flags, const QuantizeReport& report, double seconds) {
   const double bits = 8 * static_cast<double>(report.bytes) / static_cast<double>(report.parameters);
   if (flags.json)
     return write_stdout(dump_json(Json{{"out", flags.out},
@@ -155,7 +155,7 @@ Status report(const Flags& flags, const QuantizeReport& report, double seconds) 
   return {};
 }
 
-Status run(const Flags& flags) {
+Status run(const QuantizeFlags& flags) {
   CADRE_TRY(QuantizeOptions options, options_of(flags));
   CADRE_TRY(const std::optional<Importance> importance, read_imatrix(flags));
   if (importance) options.importance = &*importance;
@@ -179,7 +179,7 @@ Status run(const Flags& flags) {
 }  // namespace
 
 Action set_up_quantize(CLI::App& app) {
-  auto flags = std::make_shared<Flags>();
+  auto flags = std::make_shared<QuantizeFlags>();
   app.add_option("IN", flags->in, "model directory or GGUF file")->required();
   app.add_option("OUT", flags->out, "model directory to make")->required();
   add_flag(app, "--type", flags->type, "preset: q8, q6, q4, mxfp4, q3 or q2")->capture_default_str();

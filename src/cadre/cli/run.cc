@@ -11,7 +11,7 @@
 namespace cadre::cli {
 namespace {
 
-struct Flags {
+struct RunFlags {
   ModelFlags model;
   EngineFlags engine;
   SamplingFlags sampling;
@@ -29,7 +29,7 @@ constexpr int64_t kDefaultContext = 8192;
 
 /// The cache's size: what the user asks for, else the model's own limit up to a default that any machine
 /// holds.
-Result<int64_t> context_tokens(const Flags& flags, const ModelConfig& config) {
+Result<int64_t> context_tokens(const RunFlags& flags, const ModelConfig& config) {
   if (flags.engine.context == 0) return std::min(config.max_position_embeddings, kDefaultContext);
   if (flags.engine.context > config.max_position_embeddings)
     return fail(ErrorKind::kUsage, "--ctx {}: the model's context is {} (max_position_embeddings)",
@@ -37,7 +37,7 @@ Result<int64_t> context_tokens(const Flags& flags, const ModelConfig& config) {
   return flags.engine.context;
 }
 
-Status print_answer(const Generation& answer, const Flags& flags) {
+Status print_answer(const Generation& answer, const RunFlags& flags) {
   if (flags.json) {
     const Json document = {{"text", answer.text},
                            {"finish_reason", name(answer.reason)},
@@ -53,13 +53,13 @@ Status print_answer(const Generation& answer, const Flags& flags) {
 }
 
 /// One prompt from -p or standard input, one answer.
-Status answer_once(ChatSession& session, const std::string& prompt, const Flags& flags) {
+Status answer_once(ChatSession& session, const std::string& prompt, const RunFlags& flags) {
   const auto show = [&](std::string_view text) { return flags.json || write_stdout(text).has_value(); };
   CADRE_TRY(const Generation answer, flags.raw ? session.complete(prompt, show) : session.ask(prompt, show));
   return print_answer(answer, flags);
 }
 
-Status run(const Flags& flags) {
+Status run(const RunFlags& flags) {
   CADRE_TRY(const std::filesystem::path path, flags.model.path());
   CADRE_TRY(EngineOptions options, flags.engine.options());
   CADRE_TRY(const TextAssets assets, load_text_assets(path));
@@ -94,7 +94,7 @@ Status run(const Flags& flags) {
 }  // namespace
 
 Action set_up_run(CLI::App& app) {
-  auto flags = std::make_shared<Flags>();
+  auto flags = std::make_shared<RunFlags>();
   flags->model.add_to(app);
   add_flag(app, "-p,--prompt", flags->prompt,
            "answer this once and leave; without it, piped standard input is the prompt");

@@ -20,7 +20,7 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-struct Flags {
+struct ServeFlags {
   ModelFlags model;
   EngineFlags engine;
   std::string host = "127.0.0.1";
@@ -44,14 +44,14 @@ struct Flags {
 
 /// The cache is shared: by default there is room for a few conversations of the model's own length, within
 /// what any machine holds.
-int64_t context_tokens(const Flags& flags, const ModelConfig& config) {
+int64_t context_tokens(const ServeFlags& flags, const ModelConfig& config) {
   constexpr int64_t kConversations = 4, kLongest = 8192;
   if (flags.engine.context != 0) return flags.engine.context;
   return kConversations * std::min(config.max_position_embeddings, kLongest);
 }
 
 /// One key a line; blanks around it, empty lines and lines that begin with # do not count.
-Result<std::vector<std::string>> read_keys(const Flags& flags) {
+Result<std::vector<std::string>> read_keys(const ServeFlags& flags) {
   std::vector<std::string> keys = flags.api_keys;
   if (!flags.api_key_file.empty()) {
     CADRE_TRY(const std::string text, read_text_file(flags.api_key_file, size_t{1} << 20));
@@ -71,7 +71,7 @@ Result<std::vector<std::string>> read_keys(const Flags& flags) {
   return keys;
 }
 
-Result<server::ServiceOptions> service_options(const Flags& flags) {
+Result<server::ServiceOptions> service_options(const ServeFlags& flags) {
   server::ServiceOptions options;
   CADRE_TRY(options.api_keys, read_keys(flags));
   options.cors_origins = flags.cors_origins;
@@ -91,7 +91,7 @@ Result<server::ServiceOptions> service_options(const Flags& flags) {
   return options;
 }
 
-server::HttpServerOptions http_options(const Flags& flags) {
+server::HttpServerOptions http_options(const ServeFlags& flags) {
   server::HttpServerOptions options;
   options.host = flags.host;
   options.port = flags.port;
@@ -108,7 +108,7 @@ std::string default_name(const std::filesystem::path& path) {
 
 /// Waits for Ctrl-C, and then for the answers that are being written.
 void serve_until_interrupted(server::HttpServer& http, server::Service& service, Scheduler& scheduler,
-                             const Flags& flags) {
+                             const ServeFlags& flags) {
   while (!interrupted()) std::this_thread::sleep_for(milliseconds(50));
   std::fprintf(stderr, "shutting down: answers have %lld s to end; a second signal ends at once\n",
                static_cast<long long>(flags.drain_time));
@@ -117,7 +117,7 @@ void serve_until_interrupted(server::HttpServer& http, server::Service& service,
   http.stop(seconds(2));
 }
 
-Status serve(const Flags& flags) {
+Status serve(const ServeFlags& flags) {
   CADRE_TRY(server::ServiceOptions options, service_options(flags));
   CADRE_TRY(const std::filesystem::path path, flags.model.path());
   CADRE_TRY(EngineOptions engine_options, flags.engine.options());
@@ -174,7 +174,7 @@ Status serve(const Flags& flags) {
 }  // namespace
 
 Action set_up_serve(CLI::App& app) {
-  auto flags = std::make_shared<Flags>();
+  auto flags = std::make_shared<ServeFlags>();
   flags->model.add_to(app);
   add_flag(app, "--host", flags->host, "address to listen on")->capture_default_str();
   add_flag(app, "-p,--port", flags->port, "port to listen on; 0: any free one")->capture_default_str();

@@ -13,7 +13,7 @@
 namespace cadre::cli {
 namespace {
 
-struct Flags {
+struct TokenizeFlags {
   ModelFlags model;
   std::optional<std::string> text;
   bool json = false;
@@ -55,7 +55,7 @@ Status print_decoded(const Tokenizer& tokenizer, std::string_view input, bool js
   return write_stdout(json ? dump_json(Json{{"text", bytes}}) + "\n" : bytes);
 }
 
-Status print_ids(const Tokenizer& tokenizer, std::string_view input, const Flags& flags) {
+Status print_ids(const Tokenizer& tokenizer, std::string_view input, const TokenizeFlags& flags) {
   const bool add_bos = !flags.no_bos && tokenizer.adds_bos() && tokenizer.bos().has_value();
   CADRE_TRY(const std::vector<int32_t> ids, tokenizer.encode(input, {.add_bos = add_bos}));
   if (flags.json) {
@@ -71,7 +71,7 @@ Status print_ids(const Tokenizer& tokenizer, std::string_view input, const Flags
   return write_stdout(text);
 }
 
-Status run(const Flags& flags) {
+Status run(const TokenizeFlags& flags) {
   CADRE_TRY(const std::filesystem::path path, flags.model.path());
   CADRE_TRY(const TextAssets assets, load_text_assets(path));
   std::string input;
@@ -87,7 +87,7 @@ Status run(const Flags& flags) {
 }  // namespace
 
 Action set_up_tokenize(CLI::App& app) {
-  auto flags = std::make_shared<Flags>();
+  auto flags = std::make_shared<TokenizeFlags>();
   flags->model.add_to(app);
   add_flag(app, "--text", flags->text, "the text; default: standard input, as raw bytes");
   add_switch(app, "--no-bos", flags->no_bos, "no BOS token, even if the tokenizer adds one");

@@ -14,7 +14,7 @@
 namespace cadre::cli {
 namespace {
 
-struct Flags {
+struct TrainFlags {
   std::string config;
   bool resume = false;
   int threads = 0;
@@ -60,7 +60,7 @@ class Follow : public train::TrainListener {
   Progress progress_;
 };
 
-Status run(const Flags& flags) {
+Status run(const TrainFlags& flags) {
   CADRE_TRY(train::TrainConfig config, train::read_train_config(flags.config));
   const std::filesystem::path out = config.out;
   const CpuOptions cpu{.threads = flags.threads, .isa = flags.isa};
@@ -93,7 +93,7 @@ Status run(const Flags& flags) {
 }  // namespace
 
 Action set_up_train(CLI::App& app) {
-  auto flags = std::make_shared<Flags>();
+  auto flags = std::make_shared<TrainFlags>();
   app.add_option("CONFIG", flags->config, "JSON file that describes the run (docs/training.md)")->required();
   add_switch(app, "--resume", flags->resume, "go on from the run's last checkpoint");
   add_flag(app, "-t,--threads", flags->threads, "threads (0: one per core)")

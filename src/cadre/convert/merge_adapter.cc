@@ -12,8 +12,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int64_t kAlignment = 4096;  // a page, as cadre's own writers lay models out
-
 /// A stored tensor seen as rows of its last dimension.
 Weight as_rows(const StoredTensor& stored) {
   const int64_t cols = stored.shape.empty() ? 1 : stored.shape.back();
@@ -89,10 +87,11 @@ Result<ConvertReport> merge_adapter(const fs::path& in, const fs::path& adapter,
   for (const PlannedTensor& tensor : tensors) specs.push_back(tensor.spec);
   CADRE_TRY(AtomicFolder folder, AtomicFolder::create(out));
   CADRE_CHECK_OK(copy_small_files(in, folder.temporary()));
-  CADRE_TRY(SafetensorsWriter writer,
-            SafetensorsWriter::create(
-                folder.temporary() / "model.safetensors", specs,
-                {.metadata = {{"format", "pt"}}, .alignment = kAlignment, .tensor_alignment = kAlignment}));
+  CADRE_TRY(
+      SafetensorsWriter writer,
+      SafetensorsWriter::create(
+          folder.temporary() / "model.safetensors", specs,
+          {.metadata = {{"format", "pt"}}, .alignment = kPageAlignment, .tensor_alignment = kPageAlignment}));
   CADRE_CHECK_OK(make_tensors(
       tensors, threads,
       [&](std::string_view name, std::span<const std::byte> bytes) { return writer.write(name, bytes); },

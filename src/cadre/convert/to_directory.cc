@@ -16,8 +16,6 @@ namespace {
 using convert::Notes;
 namespace fs = std::filesystem;
 
-constexpr int64_t kAlignment = 4096;  // a page, and what direct I/O needs
-
 bool is_plain_float(DType type) { return type == DType::kF32 || type == DType::kBF16 || type == DType::kF16; }
 
 /// Whether every value of `w` is one of the narrow `type`.
@@ -262,10 +260,11 @@ Result<ConvertReport> convert_to_directory(const fs::path& in, const fs::path& o
   std::vector<TensorSpec> specs;
   for (const PlannedTensor& tensor : planner.tensors()) specs.push_back(tensor.spec);
   CADRE_TRY(AtomicFolder folder, AtomicFolder::create(target));
-  CADRE_TRY(SafetensorsWriter writer,
-            SafetensorsWriter::create(
-                folder.temporary() / "model.safetensors", specs,
-                {.metadata = {{"format", "pt"}}, .alignment = kAlignment, .tensor_alignment = kAlignment}));
+  CADRE_TRY(
+      SafetensorsWriter writer,
+      SafetensorsWriter::create(
+          folder.temporary() / "model.safetensors", specs,
+          {.metadata = {{"format", "pt"}}, .alignment = kPageAlignment, .tensor_alignment = kPageAlignment}));
   CADRE_CHECK_OK(make_tensors(
       planner.tensors(), options.threads,
       [&](std::string_view name, std::span<const std::byte> bytes) { return writer.write(name, bytes); },

@@ -173,7 +173,7 @@ class GgufPlanner {
   std::vector<std::string> narrow_;
 };
 
-Status check_output(const fs::path& in, const fs::path& out, const ConvertOptions& options) {
+Status check_output_file(const fs::path& in, const fs::path& out, const ConvertOptions& options) {
   std::error_code ignored;
   if (!fs::is_directory(in, ignored))
     return fail(ErrorKind::kUsage, "{}: expected a model directory to make {} of", in.string(), out.string());
@@ -189,7 +189,7 @@ Status check_output(const fs::path& in, const fs::path& out, const ConvertOption
 
 Result<ConvertReport> convert_to_gguf(const fs::path& in, const fs::path& out, const ConvertOptions& options,
                                       ConvertProgress progress) {
-  CADRE_CHECK_OK(check_output(in, out, options));
+  CADRE_CHECK_OK(check_output_file(in, out, options));
   CADRE_TRY(const Model model, Model::load(in));
   const ModelConfig& config = model.config();
   const std::string origin = (in / "config.json").string();

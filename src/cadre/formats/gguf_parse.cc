@@ -9,7 +9,7 @@ namespace {
 constexpr uint32_t kMagic = 0x46554747;  // "GGUF"
 constexpr int64_t kDefaultAlignment = 32;
 constexpr int64_t kMaxAlignment = int64_t{1} << 20;
-constexpr uint32_t kMaxDims = 4;
+constexpr uint32_t kMaxRank = 4;
 /// The format's limit for keys. Tensor names are at most 64 bytes in llama.cpp; other writers' are not.
 constexpr uint64_t kMaxNameBytes = 65535;
 constexpr uint64_t kMinEntryBytes = 8 + 4 + 1;       // key length, type, smallest value
@@ -112,7 +112,7 @@ Result<TensorInfo> read_tensor_info(Reader& reader) {
   CADRE_TRY(info.tensor.name, reader.name());
   const auto read_rest = [&]() -> Status {
     CADRE_TRY(const uint32_t rank, reader.number<uint32_t>());
-    if (rank > kMaxDims) return invalid("{} dimensions, at most {} are supported", rank, kMaxDims);
+    if (rank > kMaxRank) return invalid("{} dimensions, at most {} are supported", rank, kMaxRank);
     for (uint32_t i = 0; i < rank; ++i) {
       CADRE_TRY(const uint64_t size, reader.number<uint64_t>());
       if (size > static_cast<uint64_t>(INT64_MAX)) return invalid("dimension {} is beyond 63 bits", size);

@@ -15,6 +15,10 @@
 
 namespace cadre {
 
+/// What models that cadre writes are aligned to, the data section and each tensor: a page, and what direct
+/// I/O needs.
+inline constexpr int64_t kPageAlignment = 4096;
+
 struct SafetensorsOptions {
   std::map<std::string, std::string> metadata;
   /// Of the data section in the file; a power of two of 8 or more. The header is padded with spaces.

@@ -11,16 +11,16 @@ namespace {
 /// Columns that are rounded one by one before a matrix product carries their errors to all others.
 constexpr int64_t kPanel = 128;
 /// Rows that a thread takes at once: the lanes of its vectors, whatever the instruction set.
-constexpr int64_t kLanes = 16;
+constexpr int64_t kPanelRows = 16;
 
-using Lanes = std::array<float, kLanes>;
-/// A panel's columns of kLanes rows.
+using Lanes = std::array<float, kPanelRows>;
+/// A panel's columns of kPanelRows rows.
 using Panel = std::array<Lanes, kPanel>;
 
 /// target + sum over j in [begin, end) of feedback[j] * errors[j], in this order.
 Lanes fed_back(Lanes target, const Panel& errors, const float* feedback, int64_t begin, int64_t end) {
   for (int64_t j = begin; j < end; ++j)
-    for (size_t lane = 0; lane < kLanes; ++lane)
+    for (size_t lane = 0; lane < kPanelRows; ++lane)
       target[lane] += feedback[j] * errors[static_cast<size_t>(j)][lane];
   return target;
 }
@@ -44,7 +44,7 @@ struct Block {
   float limit;                 ///< magnitude of a target
 };
 
-/// Rounds columns [begin, begin + width) of rows [row, row + rows), at most kLanes.
+/// Rounds columns [begin, begin + width) of rows [row, row + rows), at most kPanelRows.
 void round_panel(Block& block, int64_t begin, int64_t width, int64_t row, int64_t rows) {
   const int64_t n = block.feedback.n;
   Panel targets{};
@@ -60,7 +60,7 @@ void round_panel(Block& block, int64_t begin, int64_t width, int64_t row, int64_
       targets[static_cast<size_t>(k)] =
           fed_back(targets[static_cast<size_t>(k)], errors, feedback_of(k), 0, group);
     std::vector<GroupRounder> rounders;
-    rounders.reserve(kLanes);
+    rounders.reserve(kPanelRows);
     for (int64_t lane = 0; lane < rows; ++lane) {
       std::array<float, kPackedGroup> values{};
       for (int64_t i = 0; i < kPackedGroup; ++i)
@@ -132,9 +132,9 @@ void round_with_feedback(DType type, const ErrorFeedback& feedback, const float*
   std::vector<float> products;
   for (int64_t begin = 0; begin < n; begin += kPanel) {
     const int64_t width = std::min(kPanel, n - begin);
-    pool.run((rows + kLanes - 1) / kLanes, [&](int64_t task, int) {
-      const int64_t row = task * kLanes;
-      round_panel(block, begin, width, row, std::min(kLanes, rows - row));
+    pool.run((rows + kPanelRows - 1) / kPanelRows, [&](int64_t task, int) {
+      const int64_t row = task * kPanelRows;
+      round_panel(block, begin, width, row, std::min(kPanelRows, rows - row));
     });
     feed_back(block, begin, width, rows, backend, products);
   }

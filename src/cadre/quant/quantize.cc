@@ -15,8 +15,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int kFormatVersion = 1;     // of the manifest and the quantization_config
-constexpr int64_t kAlignment = 4096;  // a page, and what direct I/O needs
+constexpr int kFormatVersion = 1;  // of the manifest and the quantization_config
 /// Work that a loss of power may cost, in bytes of output.
 constexpr int64_t kRecordBytes = int64_t{256} << 20;
 constexpr int64_t kSmallFileBytes = int64_t{64} << 20;
@@ -42,7 +41,7 @@ std::vector<Shard> make_shards(const QuantPlan& plan, int64_t limit) {
     size_t end = i + 1;
     while (end < plan.weights.size() && !may_begin_file(plan.weights[end])) ++end;
     int64_t together = 0;
-    for (size_t j = i; j < end; ++j) together += align_up(plan.weights[j].bytes(), kAlignment);
+    for (size_t j = i; j < end; ++j) together += align_up(plan.weights[j].bytes(), kPageAlignment);
     if (shards.empty() || bytes + together > limit) {
       shards.push_back({.begin = i});
       bytes = 0;
@@ -158,7 +157,7 @@ Status write_index(const QuantPlan& plan, const std::vector<Shard>& shards, cons
 Status check_disk(const fs::path& out, const QuantPlan& plan, int64_t there) {
   int64_t needed = kSmallFileBytes;
   for (const PlannedWeight& weight : plan.weights)
-    needed += align_up(weight.bytes(), kAlignment) + kHeaderBytesPerTensor;
+    needed += align_up(weight.bytes(), kPageAlignment) + kHeaderBytesPerTensor;
   needed = std::max(int64_t{0}, needed - there);
   CADRE_TRY(const uint64_t free, free_disk_bytes(out));
   if (free < static_cast<uint64_t>(needed))
@@ -186,11 +185,12 @@ class Writing {
   Status write(const Shard& shard) {
     const auto finished = static_cast<size_t>(run_.finished());
     const size_t next = std::clamp(finished, shard.begin, shard.end);
-    CADRE_TRY(SafetensorsWriter writer,
-              SafetensorsWriter::resume(
-                  run_.folder() / shard.file, specs_of(plan_, shard),
-                  {.metadata = {{"format", "pt"}}, .alignment = kAlignment, .tensor_alignment = kAlignment},
-                  next - shard.begin));
+    CADRE_TRY(
+        SafetensorsWriter writer,
+        SafetensorsWriter::resume(
+            run_.folder() / shard.file, specs_of(plan_, shard),
+            {.metadata = {{"format", "pt"}}, .alignment = kPageAlignment, .tensor_alignment = kPageAlignment},
+            next - shard.begin));
     int64_t unrecorded = 0;
     for (size_t i = next; i < shard.end; ++i) {
       if (Status status = write_weight(plan_.weights[i], writer); !status) {

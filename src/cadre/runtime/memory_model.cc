@@ -7,12 +7,12 @@
 #include "cadre/base/system_memory.h"
 #include "cadre/base/thread_pool.h"
 #include "cadre/base/units.h"
+#include "cadre/formats/safetensors_writer.h"
 #include "cadre/runtime/random_weights.h"
 
 namespace cadre {
 namespace {
 
-constexpr int64_t kAlignment = 4096;  // as in a file, so that each expert lies in pages of its own
 constexpr int64_t kPieceBytes = int64_t{1} << 20;
 constexpr int64_t kPiecesPerThread = 64;  // between two looks at whether to stop
 
@@ -69,7 +69,7 @@ Result<Model> make_random_model(Json config, const std::string& name, const Rand
   CADRE_TRY(const Family* family, find_family(model.model_type, name));
   const std::vector<RandomTensor> tensors = random_tensors(*family, model, options.type);
   int64_t bytes = 0;
-  for (const RandomTensor& tensor : tensors) bytes += align_up(tensor.bytes(), kAlignment);
+  for (const RandomTensor& tensor : tensors) bytes += align_up(tensor.bytes(), kPageAlignment);
   CADRE_CHECK_OK(check_memory(name, bytes));
 
   MemoryTensors made;
@@ -83,7 +83,7 @@ Result<Model> make_random_model(Json config, const std::string& name, const Rand
                                       .shape = tensor.spec.shape,
                                       .bytes = std::span(data, static_cast<size_t>(tensor.bytes()))});
     cut_tensor(tensor, data, pieces);
-    offset += align_up(tensor.bytes(), kAlignment);
+    offset += align_up(tensor.bytes(), kPageAlignment);
   }
   CADRE_CHECK_OK(
       make_pieces(RandomWeights(model, options.seed), pieces, options.threads, [&](int64_t done_pieces) {

@@ -15,7 +15,6 @@
 namespace cadre {
 namespace {
 
-constexpr int64_t kAlignment = 4096;  // a page, and what direct I/O needs
 /// One block is written while the next is made, so two are in memory.
 constexpr int64_t kBlockBytes = int64_t{16} << 20;
 constexpr int64_t kPieceBytes = int64_t{1} << 20;
@@ -161,10 +160,11 @@ Result<RandomModelReport> write_random_model(Json config, const std::filesystem:
   }
   CADRE_CHECK_OK(check_disk(out, report.bytes));
   CADRE_TRY(AtomicFolder folder, AtomicFolder::create(out));
-  CADRE_TRY(SafetensorsWriter writer,
-            SafetensorsWriter::create(
-                folder.temporary() / "model.safetensors", specs,
-                {.metadata = {{"format", "pt"}}, .alignment = kAlignment, .tensor_alignment = kAlignment}));
+  CADRE_TRY(
+      SafetensorsWriter writer,
+      SafetensorsWriter::create(
+          folder.temporary() / "model.safetensors", specs,
+          {.metadata = {{"format", "pt"}}, .alignment = kPageAlignment, .tensor_alignment = kPageAlignment}));
   const RandomWeights generator(model, options.seed);
   CADRE_CHECK_OK(write_tensors(writer, tensors, generator, options.threads, report.bytes, progress));
   CADRE_CHECK_OK(writer.finish());

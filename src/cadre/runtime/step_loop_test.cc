@@ -26,6 +26,7 @@ class StepLoopTest : public ::testing::Test {
     auto heard = std::make_shared<Recorder>();
     auto job = std::make_unique<Job>(std::move(request), heard);
     job->id = RequestId{++ids_};
+    last_job_ = job.get();
     loop_->add(std::move(job));
     return heard;
   }
@@ -49,6 +50,7 @@ class StepLoopTest : public ::testing::Test {
 
   std::optional<Engine> engine_;
   std::optional<StepLoop> loop_;
+  Job* last_job_ = nullptr;  ///< that was added; valid until it is over
   int64_t ids_ = 0;
 };
 
@@ -129,10 +131,14 @@ TEST_F(StepLoopTest, CancellingEndsARequestAtOnce) {
 
 TEST_F(StepLoopTest, ADeadlineEndsWhatRunsAndWhatWaits) {
   make_loop(4096, {.max_running = 1});
-  const auto soon = Job::Clock::now() + std::chrono::milliseconds(30);
-  const auto running = add({.prompt = test_prompt(1, 10), .deadline = soon});
-  const auto waiting = add({.prompt = test_prompt(2, 10), .deadline = soon});
+  const auto running = add({.prompt = test_prompt(1, 10)});
+  Job& running_job = *last_job_;
+  const auto waiting = add({.prompt = test_prompt(2, 10)});
+  Job& waiting_job = *last_job_;
   const auto later = add({.prompt = test_prompt(3, 10), .max_tokens = 2});
+  loop_->step();
+  // Only now, so that the first has answered by then, however slow the machine is.
+  running_job.request.deadline = waiting_job.request.deadline = Job::Clock::now();
   run(*later);
   for (const auto& late : {running, waiting}) {
     ASSERT_TRUE(late->error.has_value());

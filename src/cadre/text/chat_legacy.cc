@@ -101,9 +101,9 @@ std::string_view without_thinking(std::string_view text, LegacyFormat format) {
 }
 
 /// Writes the messages of one conversation.
-class Writer {
+class LegacyWriter {
  public:
-  Writer(LegacyFormat format, bool thinking, std::string_view eos)
+  LegacyWriter(LegacyFormat format, bool thinking, std::string_view eos)
       : format_(format), thinking_(thinking), eos_(eos) {}
 
   /// `messages` must not be empty.
@@ -279,7 +279,7 @@ Result<std::string> render_legacy(const ChatRequest& request, LegacyFormat forma
   if (format == LegacyFormat::kV2)
     return render_v2(messages, options.add_generation_prompt, bos_token, eos_token);
   std::string out = std::string(bos_token) + system;
-  Writer writer(format, thinking, eos_token);
+  LegacyWriter writer(format, thinking, eos_token);
   CADRE_CHECK_OK(writer.write(messages, out));
   if (options.add_generation_prompt) writer.write_header(out);
   return out;

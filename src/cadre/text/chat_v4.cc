@@ -188,9 +188,10 @@ void drop_earlier_thinking(Turns& turns) {
 }
 
 /// Writes prepared turns.
-class Writer {
+class V4Writer {
  public:
-  Writer(const Turns& turns, bool thinking, bool drop_thinking, bool generation_prompt, std::string_view eos)
+  V4Writer(const Turns& turns, bool thinking, bool drop_thinking, bool generation_prompt,
+           std::string_view eos)
       : turns_(turns),
         last_user_(last_user(turns)),
         thinking_(thinking),
@@ -315,7 +316,7 @@ Result<std::string> render_v4(const ChatRequest& request, V4Release release, std
   std::string out(bos_token);
   CADRE_TRY(const std::string_view effort, effort_text(options.reasoning_effort, release));
   if (thinking && !turns.empty()) out += effort;
-  Writer writer(turns, thinking, drop_thinking, options.add_generation_prompt, eos_token);
+  V4Writer writer(turns, thinking, drop_thinking, options.add_generation_prompt, eos_token);
   CADRE_CHECK_OK(writer.write(out));
   return out;
 }

@@ -10,8 +10,8 @@
 namespace cadre {
 namespace {
 
-constexpr int kMaxWork = 20'000;  // schemas that are flattened or merged
-constexpr int kMaxDepth = 64;     // references and combinations inside each other
+constexpr int kMaxWork = 20'000;    // schemas that are flattened or merged
+constexpr int kMaxMergeDepth = 64;  // references and combinations inside each other
 
 constexpr std::array<std::string_view, 18> kAnnotations = {
     "title",   "description", "default",     "examples",         "example",         "$schema",
@@ -152,10 +152,10 @@ Result<Json> SchemaMerger::flatten(const Json& schema, const std::string& path) 
   CADRE_CHECK_OK(count_work(path));
   if (schema.is_boolean()) return schema;
   if (!schema.is_object()) return invalid("{}: expected a schema, found {}", path, describe_json(schema));
-  if (depth_ == kMaxDepth)
+  if (depth_ == kMaxMergeDepth)
     return fail(ErrorKind::kTooLarge,
                 "{}: references and allOf inside each other more than {} deep, or in a circle", path,
-                kMaxDepth);
+                kMaxMergeDepth);
   Json rest = Json::object();
   for (const auto& [keyword, value] : schema.items())
     if (keyword != "$ref" && keyword != "allOf" && keyword != "const" && !is_annotation(keyword))

@@ -13,7 +13,7 @@ namespace {
 using Id = RegularBuilder::Id;
 
 constexpr size_t kMaxPatternBytes = 4096;
-constexpr int kMaxDepth = 50;
+constexpr int kMaxGroupDepth = 50;
 constexpr int64_t kMaxRepeat = 100'000;
 constexpr char32_t kLastCodePoint = 0x10FFFF;
 
@@ -106,8 +106,8 @@ class PatternParser {
   }
 
   Result<Id> parse_group(int depth) {
-    if (depth == kMaxDepth)
-      return fail(ErrorKind::kTooLarge, "groups nested deeper than {} levels", kMaxDepth);
+    if (depth == kMaxGroupDepth)
+      return fail(ErrorKind::kTooLarge, "groups nested deeper than {} levels", kMaxGroupDepth);
     if (take("?")) {
       if (take("<")) {
         if (peek() == '=' || peek() == '!') return unsupported("a lookbehind");

@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include <chrono>
+#include <ctime>
 #include <random>
 #include <thread>
 
@@ -167,11 +167,11 @@ std::vector<Tokenizer> tokenizers_of_all_kinds() {
   return all;
 }
 
-void expect_fast_and_lossless(const Tokenizer& tokenizer, const std::string& text,
-                              std::chrono::seconds limit) {
-  const auto start = std::chrono::steady_clock::now();
+/// `limit`: seconds of this process, not of a busy machine.
+void expect_fast_and_lossless(const Tokenizer& tokenizer, const std::string& text, double limit) {
+  const std::clock_t start = std::clock();
   const Ids ids = tokenizer.encode(text).value();
-  EXPECT_LT(std::chrono::steady_clock::now() - start, limit) << text.substr(0, 4);
+  EXPECT_LT(static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC, limit) << text.substr(0, 4);
   EXPECT_TRUE(tokenizer.decode(ids) == text) << text.substr(0, 4);
 }
 
@@ -180,7 +180,7 @@ void expect_fast_and_lossless(const Tokenizer& tokenizer, const std::string& tex
 TEST(LongRuns, OneMegabyte) {
   const Tokenizer tokenizer = tokenizers_of_all_kinds()[1];
   for (const char* part : {"a", " ", "7", "\u7684"}) {
-    expect_fast_and_lossless(tokenizer, repeat(part, 1 << 20), std::chrono::seconds(20));
+    expect_fast_and_lossless(tokenizer, repeat(part, 1 << 20), 20);
   }
 }
 
@@ -194,7 +194,7 @@ TEST(LongRuns, OfEveryKind) {
   texts.push_back(repeat(" ", kBytes) + "x");
   texts.push_back(repeat(" ", kBytes) + "\u4E2D");  // for the `\s+$` of deepseek-llm
   for (const Tokenizer& tokenizer : tokenizers_of_all_kinds()) {
-    for (const std::string& text : texts) expect_fast_and_lossless(tokenizer, text, std::chrono::seconds(5));
+    for (const std::string& text : texts) expect_fast_and_lossless(tokenizer, text, 5);
   }
 }
 

@@ -15,7 +15,6 @@ namespace cadre::train {
 namespace {
 
 using cadre::testing::ScratchFolder;
-using testing::all_values;
 using testing::RandomBatch;
 using testing::small_model;
 
