@@ -81,8 +81,13 @@ def valid_requests(everything):
     return requests
 
 
-# What differs between two answers to the same request: ids, clocks, and what the prefix cache had.
-_CHANGING = {"id", "item_id", "call_id", "created", "created_at", "completed_at"}
+# What differs between two answers to the same request: ids, clocks, numbers of events, and what the prefix cache had.
+_CHANGING = {"id", "item_id", "call_id", "created", "created_at", "completed_at", "sequence_number"}
+
+# Texts and lists of which an event of a stream has the next part. How an answer is cut into events is chance: tokens
+# that come soon after one another share one.
+_PARTS = {"text", "content", "reasoning_content", "arguments", "delta", "thinking", "partial_json", "routing",
+          "tokens", "token_logprobs", "top_logprobs", "text_offset", "tool_calls"}  # fmt: skip
 
 
 def _unchanging(value):
@@ -96,6 +101,30 @@ def _unchanging(value):
     return kept
 
 
+class _Apart(Exception):
+    """Two events that are not one cut in two."""
+
+
+def _joined(first, then, key=None):
+    """Two values of consecutive events as one event would have them."""
+    if then is None:
+        return first
+    if isinstance(first, dict) and isinstance(then, dict):
+        return first | {k: _joined(first[k], value, k) if k in first else value for k, value in then.items()}
+    if key == "tool_calls":
+        calls = {call["index"]: call for call in first}
+        for call in then:
+            calls[call["index"]] = _joined(calls[call["index"]], call) if call["index"] in calls else call
+        return list(calls.values())
+    if key in _PARTS and type(first) is type(then) and isinstance(first, (str, list)):
+        return first + then
+    if key == "choices" and len(first) == len(then) == 1:
+        return [_joined(first[0], then[0])]
+    if first != then:
+        raise _Apart
+    return first
+
+
 def essence(answer):
     """What must be equal, bit for bit, in every answer to the same request."""
     if not answer.events:
@@ -103,4 +132,10 @@ def essence(answer):
     events = [data if data == "[DONE]" else _unchanging(json.loads(data)) for _, data in answer.events]
     # The answers of one request (n, several prompts) take turns as the scheduler likes; each has its own order.
     choice = lambda event: event["choices"][0]["index"] if isinstance(event, dict) and event.get("choices") else 1 << 30
-    return sorted(events, key=choice)
+    whole = []
+    for event in sorted(events, key=choice):
+        try:
+            whole[-1:] = [_joined(whole[-1], event)] if whole else [event]
+        except _Apart:
+            whole.append(event)
+    return whole
