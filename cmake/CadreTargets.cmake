@@ -13,8 +13,12 @@ if(CADRE_CCACHE AND NOT DEFINED CMAKE_CXX_COMPILER_LAUNCHER)
       ${CMAKE_COMMAND} -E env CCACHE_SLOPPINESS=pch_defines,time_macros "${CADRE_CCACHE}")
 endif()
 
-# Test code need not be fast; optimising it less shortens the build.
-set(test_options $<$<CONFIG:Release>:-O1>)
+# Code that need not be fast is optimised less, which shortens the build: tests always; with sanitizers, whose checks
+# make optimising slow, folders that compute little too.
+if(CADRE_SANITIZE)
+  set(light_options -O0)
+endif()
+set(test_options $<$<CONFIG:Release>:-O1> ${light_options})
 
 # What every target of the project is compiled with. Contraction is off: a fused multiply-add happens only
 # where the source says so, which is what makes results equal across compilers and instruction sets.
@@ -43,18 +47,19 @@ if(CADRE_SANITIZE)
                          -fno-sanitize-recover=all)
   target_link_options(cadre_flags INTERFACE -fsanitize=${CADRE_SANITIZE})
 endif()
-if(CADRE_FUZZ)
-  target_compile_options(cadre_flags INTERFACE -fsanitize=fuzzer-no-link)
-endif()
+# Counts what is reached, which guides the fuzzer; for what parses input, not for tests and kernels.
+set(fuzzed_options $<$<BOOL:${CADRE_FUZZ}>:-fsanitize=fuzzer-no-link>)
+set(unfuzzed_options $<$<BOOL:${CADRE_FUZZ}>:-fno-sanitize=fuzzer-no-link>)
 
-# Headers of others that nearly every source includes, parsed once: cadre_pch for the program, cadre_test_pch for tests,
-# which are optimised less and include GoogleTest. Four sources timed alone took clang a fifth to a third less; GCC 12 gains
-# half as much, and warns of std::string where nothing is wrong. Sources still name what they use; other builds compile them without.
+# Headers of others that nearly every source includes, parsed once for each level of optimisation: cadre_pch and
+# cadre_light_pch for the program, cadre_test_pch for tests, which include GoogleTest too. Four sources timed alone took
+# clang a fifth to a third less; GCC 12 gains half as much, and warns of std::string where nothing is wrong. Sources still
+# name what they use; other builds compile them without.
 if(CADRE_PCH)
   set(common_headers <algorithm> <cmath> <filesystem> <functional> <map> <memory> <optional> <span> <string> <vector>
                      <fmt/format.h> <nlohmann/json.hpp>)
   file(CONFIGURE OUTPUT "${PROJECT_BINARY_DIR}/pch.cc" CONTENT "")
-  foreach(pch cadre_pch cadre_test_pch)
+  foreach(pch cadre_pch cadre_light_pch cadre_test_pch)
     add_library(${pch} OBJECT "${PROJECT_BINARY_DIR}/pch.cc")
     target_link_libraries(${pch} PRIVATE cadre_flags fmt::fmt nlohmann_json::nlohmann_json Threads::Threads)
     target_precompile_headers(${pch} PRIVATE ${common_headers})
@@ -62,6 +67,8 @@ if(CADRE_PCH)
       target_compile_options(${pch} PRIVATE "SHELL:-Xclang -fno-pch-timestamp")  # for the compiler cache
     endif()
   endforeach()
+  target_compile_options(cadre_pch PRIVATE ${fuzzed_options})
+  target_compile_options(cadre_light_pch PRIVATE ${fuzzed_options} ${light_options})
   find_package(GTest REQUIRED)
   target_link_libraries(cadre_test_pch PRIVATE GTest::gtest)
   target_precompile_headers(cadre_test_pch PRIVATE <gtest/gtest.h>)
@@ -74,16 +81,19 @@ function(cadre_use_pch target pch)
 endfunction()
 
 # cadre_source_options(OPTIONS option... SOURCES file...)
-# Sources of this folder that are compiled with other options than their neighbours, and so without a precompiled header.
+# Sources of this folder that are compiled with other options than their neighbours, and so without a precompiled
+# header. None of them parses input.
 function(cadre_source_options)
   cmake_parse_arguments(arg "" "" "OPTIONS;SOURCES" ${ARGN})
-  set_source_files_properties(${arg_SOURCES} PROPERTIES COMPILE_OPTIONS "${arg_OPTIONS}" SKIP_PRECOMPILE_HEADERS ON)
+  set_source_files_properties(${arg_SOURCES} PROPERTIES
+    COMPILE_OPTIONS "${arg_OPTIONS};${unfuzzed_options}" SKIP_PRECOMPILE_HEADERS ON)
 endfunction()
 
-# cadre_library(NAME [DEPS target...] [EXCLUDE regex])
-# Makes the static library cadre_NAME of this folder's *.cc, and the test NAME_test of its *_test.cc.
+# cadre_library(NAME [LIGHT] [DEPS target...] [EXCLUDE regex])
+# Makes the static library cadre_NAME of this folder's *.cc, and the test NAME_test of its *_test.cc. LIGHT: it computes
+# little itself.
 function(cadre_library name)
-  cmake_parse_arguments(arg "" "EXCLUDE" "DEPS;TEST_DEPS" ${ARGN})
+  cmake_parse_arguments(arg "LIGHT" "EXCLUDE" "DEPS;TEST_DEPS" ${ARGN})
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS "*.cc")
   if(arg_EXCLUDE)
     list(FILTER sources EXCLUDE REGEX "${arg_EXCLUDE}")
@@ -94,7 +104,13 @@ function(cadre_library name)
   if(sources)
     add_library(cadre_${name} STATIC ${sources})
     target_link_libraries(cadre_${name} PUBLIC cadre_flags ${arg_DEPS})
-    cadre_use_pch(cadre_${name} cadre_pch)
+    target_compile_options(cadre_${name} PRIVATE ${fuzzed_options})
+    if(arg_LIGHT)
+      target_compile_options(cadre_${name} PRIVATE ${light_options})
+      cadre_use_pch(cadre_${name} cadre_light_pch)
+    else()
+      cadre_use_pch(cadre_${name} cadre_pch)
+    endif()
   else()
     add_library(cadre_${name} INTERFACE)
     target_link_libraries(cadre_${name} INTERFACE cadre_flags ${arg_DEPS})
@@ -118,22 +134,27 @@ function(cadre_test name)
 endfunction()
 
 # cadre_fuzz_target(NAME [DEPS target...])
-# From fuzz/NAME.cc, which defines LLVMFuzzerTestOneInput. With CADRE_FUZZ (clang) it becomes a libFuzzer
-# program, built by `fuzz_targets`; with any compiler the corpus fuzz/corpus/NAME is replayed as the ordinary test fuzz_NAME_replay.
+# From fuzz/NAME.cc, which defines LLVMFuzzerTestOneInput. With CADRE_FUZZ (clang) fuzz_NAME is a libFuzzer program,
+# built by `fuzz_targets`; elsewhere replay.cc is its main(). Either replays the corpus fuzz/corpus/NAME as the test
+# fuzz_NAME_replay.
 function(cadre_fuzz_target name)
   cmake_parse_arguments(arg "" "" "DEPS" ${ARGN})
+  set(corpus "${PROJECT_SOURCE_DIR}/fuzz/corpus/${name}")
+  add_executable(fuzz_${name} ${name}.cc)
+  target_link_libraries(fuzz_${name} PRIVATE cadre_flags ${arg_DEPS})
   if(CADRE_FUZZ)
-    add_executable(fuzz_${name} ${name}.cc)
-    target_link_libraries(fuzz_${name} PRIVATE cadre_flags ${arg_DEPS})
+    target_compile_options(fuzz_${name} PRIVATE ${fuzzed_options})
     target_link_options(fuzz_${name} PRIVATE -fsanitize=fuzzer)
+    set(replay fuzz_${name} -runs=0 "${corpus}")
     if(NOT TARGET fuzz_targets)
       add_custom_target(fuzz_targets)
     endif()
     add_dependencies(fuzz_targets fuzz_${name})
+  else()
+    target_sources(fuzz_${name} PRIVATE replay.cc)
+    set(replay fuzz_${name} "${corpus}")
   endif()
   if(CADRE_TESTS)
-    add_executable(fuzz_${name}_replay ${name}.cc replay.cc)
-    target_link_libraries(fuzz_${name}_replay PRIVATE cadre_flags ${arg_DEPS})
-    add_test(NAME fuzz_${name}_replay COMMAND fuzz_${name}_replay "${PROJECT_SOURCE_DIR}/fuzz/corpus/${name}")
+    add_test(NAME fuzz_${name}_replay COMMAND ${replay})
   endif()
 endfunction()

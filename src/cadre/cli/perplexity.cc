@@ -15,7 +15,7 @@
 namespace cadre::cli {
 namespace {
 
-constexpr int64_t kDefaultContext = 512;
+constexpr int64_t kPerplexityContext = 512;
 
 struct PerplexityFlags {
   std::vector<std::string> arguments;  ///< [MODEL] FILE
@@ -94,7 +94,7 @@ Status run(PerplexityFlags& flags) {
   CADRE_TRY(const PerplexityText text, tokenize_for_perplexity(assets.tokenizer, input));
 
   int64_t& ctx = flags.options.ctx;
-  if (ctx == 0) ctx = std::min(kDefaultContext, model.config().max_position_embeddings);
+  if (ctx == 0) ctx = std::min(kPerplexityContext, model.config().max_position_embeddings);
   options.context_tokens = ctx;
   options.max_step_rows = perplexity_step_rows(model.config().vocab_size, ctx);
   options.max_logit_rows = options.max_step_rows;
