@@ -59,8 +59,8 @@ class HttpExchange {
   /// After the last piece.
   virtual void finish() = 0;
   /// Calls back once when a piece would be sent at once, on a thread of the server: a stream gathers until
-  /// then what is to go together. An exchange without a connection is always ready.
-  virtual void on_ready(std::function<void()> callback) { callback(); }
+  /// then what is to go together.
+  virtual void on_ready(std::function<void()> callback) = 0;
 
   /// Whether nobody will read the answer: the client left, or reads so slowly that too much is queued.
   virtual bool gone() const = 0;

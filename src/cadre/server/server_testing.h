@@ -145,6 +145,8 @@ class RecordingExchange final : public HttpExchange {
     finished_ = true;
     changed_.notify_all();
   }
+  /// Always, having no connection.
+  void on_ready(std::function<void()> callback) override { callback(); }
   bool gone() const override { return gone_; }
   void on_gone(std::function<void()> callback) override { on_gone_ = std::move(callback); }
   void leave() {
