@@ -13,12 +13,13 @@ if(CADRE_CCACHE AND NOT DEFINED CMAKE_CXX_COMPILER_LAUNCHER)
       ${CMAKE_COMMAND} -E env CCACHE_SLOPPINESS=pch_defines,time_macros "${CADRE_CCACHE}")
 endif()
 
-# Code that need not be fast is optimised less, which shortens the build: tests always; with sanitizers, whose checks
-# make optimising slow, folders that compute little too.
+# Code that need not be fast is optimised less, which shortens the build: tests in a release; with sanitizers, whose
+# checks make optimising slow, folders that compute little. Tests are not among these: the linker takes inline functions
+# that they share with what they test from the test's object, and would make that slow too.
 if(CADRE_SANITIZE)
   set(light_options -O0)
 endif()
-set(test_options $<$<CONFIG:Release>:-O1> ${light_options})
+set(test_options $<$<CONFIG:Release>:-O1>)
 
 # What every target of the project is compiled with. Contraction is off: a fused multiply-add happens only
 # where the source says so, which is what makes results equal across compilers and instruction sets.
