@@ -65,15 +65,9 @@ CADRE_INLINE Ints dot(Ints sums, Quad w, Quad x) {
   return {_mm256_dpbusd_avx_epi32(sums.low, w.low, x.low),
           _mm256_dpbusd_avx_epi32(sums.high, w.high, x.high)};
 }
-template <int kOffset, int kLargest, int kRows>
-CADRE_INLINE void dot_group(const Quad (&w)[8], const int8_t* x, const int32_t* x_sums, Ints (&sums)[kRows]) {
-#pragma GCC unroll 4
-  for (int r = 0; r < kRows; ++r) sums[r] = start<kOffset>(x_sums[r]);
-#pragma GCC unroll 8
-  for (int u = 0; u < 8; ++u)
-#pragma GCC unroll 4
-    for (int r = 0; r < kRows; ++r) sums[r] = dot<kOffset>(sums[r], w[u], broadcast_quad(x + 32 * r + 4 * u));
-}
+/// Whether results of products are added in 16 bits before they are widened.
+template <int kOffset>
+constexpr bool kAddsWords = false;
 #else
 /// vpmaddubsw saturates pairs of products at 16 bits: 2 * 127 * 127 is safe, and so are codes of up to 6
 /// bits. Wider ones are multiplied as magnitude of w times x with the sign of w.
@@ -98,6 +92,9 @@ template <int kOffset>
 CADRE_INLINE Ints dot(Ints sums, Quad w, Quad x) {
   return {half_dot<kOffset>(sums.low, w.low, x.low), half_dot<kOffset>(sums.high, w.high, x.high)};
 }
+template <int kOffset>
+constexpr bool kAddsWords = !kSigned<kOffset>;
+#endif
 
 /// Results of vpmaddubsw that can be added in 16 bits, a divisor of 8, if codes go up to kLargest.
 template <int kLargest>
@@ -139,18 +136,17 @@ template <int kOffset, int kLargest, int kRows>
 CADRE_INLINE void dot_group(const Quad (&w)[8], const int8_t* x, const int32_t* x_sums, Ints (&sums)[kRows]) {
 #pragma GCC unroll 4
   for (int r = 0; r < kRows; ++r) sums[r] = start<kOffset>(x_sums[r]);
-  if constexpr (kSigned<kOffset>) {
+  if constexpr (kAddsWords<kOffset>) {
+#pragma GCC unroll 8
+    for (int u = 0; u < 8; u += kWords<kLargest>) add_narrow<kLargest>(w, u, x, sums);
+  } else {
 #pragma GCC unroll 8
     for (int u = 0; u < 8; ++u)
 #pragma GCC unroll 4
       for (int r = 0; r < kRows; ++r)
         sums[r] = dot<kOffset>(sums[r], w[u], broadcast_quad(x + 32 * r + 4 * u));
-  } else {
-#pragma GCC unroll 8
-    for (int u = 0; u < 8; u += kWords<kLargest>) add_narrow<kLargest>(w, u, x, sums);
   }
 }
-#endif
 
 CADRE_INLINE Lanes to_lanes(Ints a) { return {_mm256_cvtepi32_ps(a.low), _mm256_cvtepi32_ps(a.high)}; }
 
