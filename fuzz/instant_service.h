@@ -48,6 +48,7 @@ class CheckedExchange final : public HttpExchange {
   ~CheckedExchange() override { check(); }
   void write(std::string piece) override { pieces_ += piece; }
   void finish() override { finished_ = true; }
+  void on_ready(std::function<void()> callback) override { callback(); }
   bool gone() const override { return false; }
   void on_gone(std::function<void()>) override {}
 
