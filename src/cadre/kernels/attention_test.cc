@@ -167,6 +167,14 @@ TEST(Attend, EveryWidthAndPage) {
                    {11}, {9});
 }
 
+/// Fewer queries take wider strips of the values.
+TEST(Attend, EveryNumberOfQueriesAndStrip) {
+  for (int64_t heads = 1; heads <= 9; ++heads)
+    for (const int64_t width : {15, 63, 64, 81, 97, 128, 141})
+      for (const DType dtype : {DType::kF32, DType::kBF16})
+        check_attend({.heads = heads, .key_width = 24, .value_width = width, .dtype = dtype}, {20}, {1});
+}
+
 TEST(Attend, EveryWidthOfInt8) {
   for (int64_t width = 1; width <= 140; width += width < 35 ? 1 : 13)
     for (const int64_t plain : {0, 3})

@@ -250,14 +250,39 @@ CADRE_INLINE Lanes from_e2m1(__m128i nibbles) {
   return {half_from_e2m1(nibbles), half_from_e2m1(_mm_srli_si128(nibbles, 8))};
 }
 
-// 6 partial sums of two registers each, 2 rows of x and a row of w: all 16 registers but for 2 halves.
+/// One half of the lanes: a register of w at a time meets those of x.
+template <int kRows, int kCols>
+CADRE_INLINE void add_outer_half(const float* x, const float* w, __m256 Lanes::* half,
+                                 Lanes (&sums)[kRows * kCols]) {
+  __m256 rows[kRows];
+#pragma GCC unroll 8
+  for (int r = 0; r < kRows; ++r) rows[r] = _mm256_loadu_ps(x + r * 16);
+#pragma GCC unroll 8
+  for (int c = 0; c < kCols; ++c) {
+    __m256 all = _mm256_loadu_ps(w + c * 16);
+    asm("" : "+x"(all));  // loaded once, where compilers would load it in each multiply-add
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r) {
+      __m256& sum = sums[r * kCols + c].*half;
+      sum = _mm256_fmadd_ps(rows[r], all, sum);
+    }
+  }
+}
+/// All of x beside the sums would be more than the registers hold, so that each multiply-add would load.
+template <int kRows, int kCols>
+CADRE_INLINE void add_outer(const float* x, const float* w, Lanes (&sums)[kRows * kCols]) {
+  add_outer_half<kRows, kCols>(x, w, &Lanes::low, sums);
+  add_outer_half<kRows, kCols>(x + 8, w + 8, &Lanes::high, sums);
+}
+
+// 6 partial sums of two registers each, with add_outer 15 of 16 registers.
 constexpr int kXTile = 2;
 constexpr int kWTile = 3;
 constexpr int kDotColumns[5] = {0, 4, 3, 2, 1};
-constexpr int kColumnRows = 2;
+constexpr int kColumnRows = 4;
+constexpr int kColumnVectors[kColumnRows + 1] = {0, 4, 2, 1, 1};
 constexpr int kGemmRows = 6;  // 12 sums, two registers of b, a broadcast of a
 constexpr int kGemmVectors = 1;
-constexpr int kColumnVectors = 2;
 
 }  // namespace
 }  // namespace cadre

@@ -186,14 +186,27 @@ CADRE_INLINE Lanes from_e2m1(__m128i nibbles) {
   return {_mm512_permutexvar_ps(_mm512_cvtepu8_epi32(nibbles), values)};
 }
 
+template <int kRows, int kCols>
+CADRE_INLINE void add_outer(const float* x, const float* w, Lanes (&sums)[kRows * kCols]) {
+  Lanes rows[kRows];
+#pragma GCC unroll 8
+  for (int r = 0; r < kRows; ++r) rows[r] = load(x + r * 16);
+#pragma GCC unroll 8
+  for (int c = 0; c < kCols; ++c) {
+    const Lanes all = load(w + c * 16);
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r) sums[r * kCols + c] = fma(rows[r], all, sums[r * kCols + c]);
+  }
+}
+
 // 24 partial sums, 4 rows of x and a row of w: 29 of 32 registers, 10 loads for 24 multiply-adds.
 constexpr int kXTile = 4;
 constexpr int kWTile = 6;
 constexpr int kDotColumns[5] = {0, 8, 8, 8, 6};
 constexpr int kColumnRows = 4;
+constexpr int kColumnVectors[kColumnRows + 1] = {0, 6, 6, 6, 6};
 constexpr int kGemmRows = 14;  // 28 sums, two registers of b; a is broadcast from memory
 constexpr int kGemmVectors = 2;
-constexpr int kColumnVectors = 6;
 
 }  // namespace
 }  // namespace cadre

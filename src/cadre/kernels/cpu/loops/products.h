@@ -99,13 +99,8 @@ void tile_product(const TileProduct& a) {
   for (int i = 0; i < kSums; ++i) sums[i] = a.first ? broadcast(0) : load(a.partial + i * 16);
   const float* x = a.x;
   const float* w = a.w;
-  for (int64_t step = 0; step < a.steps; ++step, x += kXTile * 16, w += kWTile * 16) {
-    Lanes rows[kXTile];
-#pragma GCC unroll 8
-    for (int r = 0; r < kXTile; ++r) rows[r] = load(x + r * 16);
-#pragma GCC unroll 8
-    for (int c = 0; c < kWTile; ++c) add_step<kXTile, kWTile>(rows, load(w + c * 16), c, sums);
-  }
+  for (int64_t step = 0; step < a.steps; ++step, x += kXTile * 16, w += kWTile * 16)
+    add_outer<kXTile, kWTile>(x, w, sums);
   if (!a.last) {
 #pragma GCC unroll 32
     for (int i = 0; i < kSums; ++i) store(a.partial + i * 16, sums[i]);
@@ -161,22 +156,31 @@ CADRE_INLINE void column_tile(const ColumnProduct& a, int64_t row, int64_t colum
   }
 }
 
-template <class Source, int kVectors, bool kTail>
-CADRE_INLINE void column_strip(const ColumnProduct& a, int64_t column, int64_t tail) {
-  int64_t row = 0;
-  for (; row + kColumnRows <= a.rows; row += kColumnRows)
-    column_tile<Source, kColumnRows, kVectors, kTail>(a, row, column, tail);
-  for (; row < a.rows; ++row) column_tile<Source, 1, kVectors, kTail>(a, row, column, tail);
+/// Rows [begin, end) of a strip, kRows at a time.
+template <class Source, int kRows, int kVectors, bool kTail>
+CADRE_INLINE void column_strip(const ColumnProduct& a, int64_t begin, int64_t end, int64_t column,
+                               int64_t tail) {
+  for (int64_t row = begin; row < end; row += kRows)
+    column_tile<Source, kRows, kVectors, kTail>(a, row, column, tail);
+}
+
+/// The rows from `begin` on: kRows at a time while there are as many, then the rest.
+template <class Source, int kRows>
+CADRE_INLINE void column_rows(const ColumnProduct& a, int64_t begin) {
+  constexpr int kVectors = kColumnVectors[kRows];
+  const int64_t end = begin + (a.rows - begin) / kRows * kRows;
+  int64_t column = 0;
+  for (; column + kVectors * 16 <= a.width; column += kVectors * 16)
+    column_strip<Source, kRows, kVectors, false>(a, begin, end, column, 0);
+  for (; column + 16 <= a.width; column += 16)
+    column_strip<Source, kRows, 1, false>(a, begin, end, column, 0);
+  if (column < a.width) column_strip<Source, kRows, 1, true>(a, begin, end, column, a.width - column);
+  if constexpr (kRows > 1) column_rows<Source, kRows / 2>(a, end);
 }
 
 template <class Source>
 void column_product(const ColumnProduct& a) {
-  constexpr int64_t kWide = kColumnVectors * 16;
-  int64_t column = 0;
-  for (; column + kWide <= a.width; column += kWide)
-    column_strip<Source, kColumnVectors, false>(a, column, 0);
-  for (; column + 16 <= a.width; column += 16) column_strip<Source, 1, false>(a, column, 0);
-  if (column < a.width) column_strip<Source, 1, true>(a, column, a.width - column);
+  column_rows<Source, kColumnRows>(a, 0);
 }
 
 void fill_products(CpuTable& table) {
