@@ -5,7 +5,7 @@
 #include <filesystem>
 
 #include "cadre/base/file.h"
-#include "cadre/base/scratch_folder_testing.h"
+#include "cadre/base/fixtures.h"
 #include "cadre/convert/gguf_tokenizer.h"
 #include "cadre/text/tokenizer.h"
 
@@ -15,7 +15,7 @@ using namespace cadre;
 
 /// The folder of this process.
 const std::filesystem::path& scratch() {
-  static const testing::ScratchFolder kScratch;
+  static const fixtures::ScratchFolder kScratch;
   return kScratch.path();
 }
 

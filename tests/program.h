@@ -1,6 +1,7 @@
 #pragma once
 /// Runs the `cadre` binary as a user would.
 
+#include <gtest/gtest.h>
 #include <sys/wait.h>
 
 #include <cstdio>
@@ -8,9 +9,10 @@
 #include <filesystem>
 #include <string>
 
-#include "cadre/base/scratch_folder_testing.h"
+#include "cadre/base/fixtures.h"
+#include "cadre/base/json.h"
 
-namespace cadre::testing {
+namespace cadre::fixtures {
 
 struct ProgramResult {
   int exit_code = -1;
@@ -34,10 +36,16 @@ inline ProgramResult run_cadre(const std::string& arguments, const std::string& 
   return result;
 }
 
-/// The shared data of the project's developers: $CADRE_SHARED, else ../shared beside the source tree.
-inline std::filesystem::path shared_folder() {
-  const char* folder = std::getenv("CADRE_SHARED");
-  return folder != nullptr ? folder : CADRE_SOURCE_DIR "/../shared";
+/// What the program prints, as JSON; a failed expectation if it fails or prints something else.
+inline Json json_of(const std::string& arguments) {
+  const auto result = run_cadre(arguments);
+  EXPECT_EQ(result.exit_code, 0) << arguments << "\n" << result.err;
+  const auto document = parse_json(result.out, arguments);
+  EXPECT_TRUE(document) << result.out;
+  return document ? *document : Json();
 }
 
-}  // namespace cadre::testing
+/// A model of six million parameters that has learnt a little.
+inline const std::string kTrainedModel = CADRE_SOURCE_DIR "/tests/data/cadre-xs";
+
+}  // namespace cadre::fixtures

@@ -9,7 +9,7 @@
 namespace cadre {
 namespace {
 
-using testing::run_cadre;
+using fixtures::run_cadre;
 
 /// A shape of which a step takes milliseconds.
 constexpr const char* kSmall = "bench --shape cadre-s --layers 2 --type q4 ";

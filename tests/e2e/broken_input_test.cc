@@ -5,18 +5,18 @@
 #include <cstring>
 #include <functional>
 
+#include "cadre/base/fixtures.h"
 #include "cadre/base/json.h"
 #include "cadre/base/random.h"
-#include "cadre/base/scratch_folder_testing.h"
 #include "program.h"
 
 namespace cadre {
 namespace {
 
-using testing::read_file;
-using testing::run_cadre;
-using testing::ScratchFolder;
-using testing::write_file;
+using fixtures::read_file;
+using fixtures::run_cadre;
+using fixtures::ScratchFolder;
+using fixtures::write_file;
 namespace fs = std::filesystem;
 
 constexpr const char* kTinyConfig = R"({
@@ -38,14 +38,14 @@ class BrokenInput : public ::testing::Test {
     write_file(scratch_ / "ids.json", "[[5, 6, 7], [8]]");
   }
   fs::path model() const { return scratch_ / "model"; }
-  testing::ProgramResult logits(const std::string& flags = {}) {
+  fixtures::ProgramResult logits(const std::string& flags = {}) {
     return run_cadre("logits " + model().string() + " --ids " + (scratch_ / "ids.json").string() + " --out " +
                      out().string() + " " + flags);
   }
   fs::path out() const { return scratch_ / "out.safetensors"; }
 
   /// Exit code 1 or 2, a message with `fragment`, and no output, whole or partial.
-  void expect_clear_error(const testing::ProgramResult& result, const std::string& fragment) {
+  void expect_clear_error(const fixtures::ProgramResult& result, const std::string& fragment) {
     EXPECT_TRUE(result.exit_code == 1 || result.exit_code == 2) << result.exit_code << " " << result.err;
     EXPECT_NE(result.err.find(fragment), std::string::npos) << "'" << fragment << "' not in: " << result.err;
     EXPECT_FALSE(fs::exists(out()));

@@ -9,7 +9,7 @@
 namespace cadre {
 namespace {
 
-using testing::run_cadre;
+using fixtures::run_cadre;
 
 TEST(CommandLine, HelpListsTheCommandsAndSucceeds) {
   const auto result = run_cadre("--help");

@@ -1,16 +1,16 @@
 // `cadre data`: from text files to shards that can be trained from, and what stops it.
 #include <gtest/gtest.h>
 
+#include "cadre/base/fixtures.h"
 #include "cadre/base/json.h"
-#include "cadre/base/scratch_folder_testing.h"
 #include "program.h"
 
 namespace cadre {
 namespace {
 
-using testing::read_file;
-using testing::run_cadre;
-using testing::ScratchFolder;
+using fixtures::read_file;
+using fixtures::run_cadre;
+using fixtures::ScratchFolder;
 
 /// Some text with words that repeat.
 std::string stories(int count) {

@@ -4,26 +4,19 @@
 #include <cmath>
 #include <cstring>
 
+#include "cadre/base/fixtures.h"
 #include "cadre/base/json.h"
-#include "cadre/base/scratch_folder_testing.h"
+#include "cadre/base/shared_folder_testing.h"
 #include "cadre/formats/safetensors.h"
 #include "program.h"
 
 namespace cadre {
 namespace {
 
-using testing::run_cadre;
-using testing::ScratchFolder;
-
-const std::string kModel = CADRE_SOURCE_DIR "/tests/data/cadre-xs";
-
-Json json_of(const std::string& arguments) {
-  const auto result = run_cadre(arguments);
-  EXPECT_EQ(result.exit_code, 0) << arguments << "\n" << result.err;
-  const auto document = parse_json(result.out, arguments);
-  EXPECT_TRUE(document) << result.out;
-  return document ? *document : Json();
-}
+using fixtures::json_of;
+using fixtures::kTrainedModel;
+using fixtures::run_cadre;
+using fixtures::ScratchFolder;
 
 double perplexity(const std::string& model) {
   return json_of("perplexity " + model +
@@ -33,10 +26,10 @@ double perplexity(const std::string& model) {
 
 TEST(QuantizeCommand, ATrainedModelStaysItself) {
   const ScratchFolder scratch;
-  const double before = perplexity(kModel);
+  const double before = perplexity(kTrainedModel);
   for (const auto& [type, ratio] : {std::pair{"q8", 1.01}, std::pair{"q4", 1.06}}) {
     const std::string out = (scratch / type).string();
-    const Json report = json_of("quantize " + kModel + " " + out + " --json --type " + type);
+    const Json report = json_of("quantize " + kTrainedModel + " " + out + " --json --type " + type);
     EXPECT_LT(report["bytes"].get<double>(), report["source_bytes"].get<double>());
     EXPECT_LT(perplexity(out), before * ratio) << type;
     const Json facts = json_of("inspect " + out + " --json");
@@ -52,7 +45,7 @@ TEST(QuantizeCommand, ATrainedModelStaysItself) {
 TEST(QuantizeCommand, ADryRunShowsThePlanAndWritesNothing) {
   const ScratchFolder scratch;
   const std::string out = (scratch / "out").string();
-  const auto result = run_cadre("quantize " + kModel + " " + out + " --dry-run --rule '*.down=q8'");
+  const auto result = run_cadre("quantize " + kTrainedModel + " " + out + " --dry-run --rule '*.down=q8'");
   EXPECT_EQ(result.exit_code, 0) << result.err;
   for (const char* part : {"routed experts", "q4", "q8", "bits per weight"})
     EXPECT_NE(result.out.find(part), std::string::npos) << result.out;
@@ -62,7 +55,7 @@ TEST(QuantizeCommand, ADryRunShowsThePlanAndWritesNothing) {
 
 TEST(QuantizeCommand, WrongUsageSaysWhatWasExpected) {
   const ScratchFolder scratch;
-  const std::string in_out = "quantize " + kModel + " " + (scratch / "out").string();
+  const std::string in_out = "quantize " + kTrainedModel + " " + (scratch / "out").string();
   for (const auto& [flags, part] :
        {std::pair{" --type q5", "mxfp4"}, std::pair{" --rule head=q5", "mxfp4"},
         std::pair{" --rule head", "GLOB=TYPE"}, std::pair{" --rule layers.77.attention.o=q8", "layers.77"}}) {
@@ -90,7 +83,7 @@ std::vector<float> logits_of(const std::string& model, const ScratchFolder& scra
 /// Also that FP8 with block scales is a source, and queries through a low rank.
 TEST(QuantizeCommand, WithoutRoundingTheReferenceModelsStayWhatTheyAre) {
   for (const char* name : {"v2lite_tiny", "v2_tiny", "v3_tiny", "v3_fp8_tiny"}) {
-    const std::filesystem::path source = testing::shared_folder() / "golden" / name;
+    const std::filesystem::path source = fixtures::shared_folder() / "golden" / name;
     if (!std::filesystem::exists(source))
       GTEST_SKIP() << source << " is not there (CADRE_SHARED names its folder)";
     const ScratchFolder scratch;

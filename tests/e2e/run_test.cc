@@ -1,14 +1,14 @@
 // Answers of the bundled model.
 #include <gtest/gtest.h>
 
+#include "cadre/base/fixtures.h"
 #include "cadre/base/json.h"
-#include "cadre/base/scratch_folder_testing.h"
 #include "program.h"
 
 namespace cadre {
 namespace {
 
-using testing::run_cadre;
+using fixtures::run_cadre;
 
 std::string answer(const std::string& flags, const std::string& input = {}, const std::string& prefix = {}) {
   const auto result = run_cadre("run -q --temp 0 -n 24 " + flags, input, prefix);
@@ -64,9 +64,9 @@ TEST(Run, StopStringsEndTheAnswerBeforeThem) {
 
 TEST(Run, IdsThatTheVocabularyLeavesOutAreNeverSampled) {
   // A random model's tokenizer has the 256 bytes and the special tokens; the ids between are no tokens.
-  testing::ScratchFolder scratch;
+  fixtures::ScratchFolder scratch;
   const std::string shape = (scratch / "shape.json").string(), model = (scratch / "model").string();
-  testing::write_file(shape, R"({"model_type": "llama", "vocab_size": 4000, "hidden_size": 32,
+  fixtures::write_file(shape, R"({"model_type": "llama", "vocab_size": 4000, "hidden_size": 32,
       "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 2,
       "max_position_embeddings": 128, "rms_norm_eps": 1e-6, "rope_theta": 10000, "bos_token_id": 3990,
       "eos_token_id": 3991})");

@@ -8,17 +8,17 @@
 #include <regex>
 #include <thread>
 
+#include "cadre/base/fixtures.h"
 #include "cadre/base/json.h"
-#include "cadre/base/scratch_folder_testing.h"
 #include "cadre/server/http_client_testing.h"
 #include "program.h"
 
 namespace cadre {
 namespace {
 
+using fixtures::run_cadre;
 using server::HttpTestClient;
 using std::chrono::milliseconds;
-using testing::run_cadre;
 
 /// A server of the bundled model, or of what `arguments` say.
 class ServeProcess {
@@ -49,7 +49,7 @@ class ServeProcess {
   }
 
   uint16_t port() const { return port_; }
-  std::string log() const { return testing::read_file(scratch_ / "log"); }
+  std::string log() const { return fixtures::read_file(scratch_ / "log"); }
   void signal(int number) const { ::kill(child_, number); }
   /// The exit code, once it has ended; -1: it has not within a while.
   int wait() {
@@ -94,7 +94,7 @@ class ServeProcess {
     return exit_code_ >= 0;
   }
 
-  testing::ScratchFolder scratch_;
+  fixtures::ScratchFolder scratch_;
   pid_t child_ = -1;
   uint16_t port_ = 0;
   int exit_code_ = -1;

@@ -4,15 +4,15 @@
 
 #include <fstream>
 
-#include "cadre/base/scratch_folder_testing.h"
+#include "cadre/base/fixtures.h"
 #include "program.h"
 
 namespace cadre {
 namespace {
 
-using testing::read_file;
-using testing::run_cadre;
-using testing::ScratchFolder;
+using fixtures::read_file;
+using fixtures::run_cadre;
+using fixtures::ScratchFolder;
 
 class Train : public ::testing::Test {
  protected:

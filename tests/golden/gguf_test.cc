@@ -7,8 +7,9 @@
 #include <fstream>
 #include <map>
 
+#include "cadre/base/fixtures.h"
 #include "cadre/base/json.h"
-#include "cadre/base/scratch_folder_testing.h"
+#include "cadre/base/shared_folder_testing.h"
 #include "cadre/formats/gguf_writer.h"
 #include "cadre/formats/safetensors.h"
 #include "program.h"
@@ -181,9 +182,9 @@ class GgufGolden : public ::testing::TestWithParam<std::tuple<const char*, bool>
 
 TEST_P(GgufGolden, GivesTheReferencesLogits) {
   const auto [name, split_kv_b] = GetParam();
-  const std::filesystem::path model = testing::shared_folder() / "golden" / name;
+  const std::filesystem::path model = fixtures::shared_folder() / "golden" / name;
   if (!std::filesystem::exists(model)) GTEST_SKIP() << "no golden data at " << model << "; set CADRE_SHARED";
-  const testing::ScratchFolder scratch;
+  const fixtures::ScratchFolder scratch;
   Converter(model, split_kv_b).write(scratch / "model.gguf");
 
   const SafetensorsFile golden = SafetensorsFile::open(model / "golden.safetensors").value();
@@ -197,8 +198,8 @@ TEST_P(GgufGolden, GivesTheReferencesLogits) {
   stream << "]";
   stream.close();
   const auto run =
-      testing::run_cadre("logits " + (scratch / "model.gguf").string() + " --ids " +
-                         (scratch / "ids.json").string() + " --out " + (scratch / "out").string());
+      fixtures::run_cadre("logits " + (scratch / "model.gguf").string() + " --ids " +
+                          (scratch / "ids.json").string() + " --out " + (scratch / "out").string());
   ASSERT_EQ(run.exit_code, 0) << run.err;
 
   const SafetensorsFile ours = SafetensorsFile::open(scratch / "out").value();

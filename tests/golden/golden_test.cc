@@ -4,19 +4,21 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <fstream>
 #include <optional>
 
-#include "cadre/base/scratch_folder_testing.h"
+#include "cadre/base/fixtures.h"
+#include "cadre/base/shared_folder_testing.h"
 #include "cadre/formats/safetensors.h"
+#include "golden_values.h"
 #include "program.h"
 
 namespace cadre {
 namespace {
 
-using testing::run_cadre;
-using testing::shared_folder;
+using fixtures::run_cadre;
+using fixtures::shared_folder;
+using fixtures::values;
 
 constexpr int kPrompts = 3;
 constexpr float kLogitsTolerance = 3e-4f;
@@ -24,15 +26,6 @@ constexpr float kLogitsTolerance = 3e-4f;
 /// to 3.9e-5 in the logits against our 0.5e-5 to 1.4e-5); a router logit off by 4e-5 moves a weight by as
 /// much.
 constexpr float kWeightTolerance = 5e-5f;
-
-template <typename T>
-std::vector<T> values(const SafetensorsFile& file, const std::string& name) {
-  const StoredTensor* tensor = file.find(name);
-  if (tensor == nullptr) return {};
-  std::vector<T> result(tensor->bytes.size() / sizeof(T));
-  std::memcpy(result.data(), tensor->bytes.data(), tensor->bytes.size());
-  return result;
-}
 
 float largest_difference(const std::vector<float>& a, const std::vector<float>& b) {
   EXPECT_EQ(a.size(), b.size());
@@ -95,7 +88,7 @@ class Golden : public ::testing::TestWithParam<const char*> {
     return logits_of(model_, scratch_ / "ids.json", scratch_ / name, flags);
   }
 
-  testing::ScratchFolder scratch_;
+  fixtures::ScratchFolder scratch_;
   std::filesystem::path model_;
   std::optional<SafetensorsFile> golden_;
 };

@@ -4,30 +4,23 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <fstream>
 
-#include "cadre/base/scratch_folder_testing.h"
+#include "cadre/base/fixtures.h"
+#include "cadre/base/shared_folder_testing.h"
 #include "cadre/formats/safetensors.h"
+#include "golden_values.h"
 #include "program.h"
 
 namespace cadre {
 namespace {
 
-using testing::run_cadre;
-using testing::shared_folder;
+using fixtures::run_cadre;
+using fixtures::shared_folder;
+using fixtures::values;
 
 constexpr double kGradientTolerance = 5e-5;  // of the tensor's largest entry
 constexpr double kLossTolerance = 2e-6;      // relative
-
-template <typename T>
-std::vector<T> values(const SafetensorsFile& file, const std::string& name) {
-  const StoredTensor* tensor = file.find(name);
-  if (tensor == nullptr) return {};
-  std::vector<T> result(tensor->bytes.size() / sizeof(T));
-  std::memcpy(result.data(), tensor->bytes.data(), tensor->bytes.size());
-  return result;
-}
 
 void write_ids(const std::filesystem::path& path, const SafetensorsFile& golden) {
   const auto ids = values<int32_t>(golden, "input_ids");
@@ -61,7 +54,7 @@ class GradientGolden : public ::testing::TestWithParam<const char*> {};
 TEST_P(GradientGolden, LossesAndGradientsMatchTheReference) {
   const std::filesystem::path model = shared_folder() / "golden" / GetParam();
   if (!std::filesystem::exists(model)) GTEST_SKIP() << "no golden data at " << model << "; set CADRE_SHARED";
-  const testing::ScratchFolder scratch;
+  const fixtures::ScratchFolder scratch;
   const auto golden = SafetensorsFile::open(model / "golden.safetensors").value();
   write_ids(scratch / "ids.json", golden);
   const auto result = run_cadre("grads " + model.string() + " --ids " + (scratch / "ids.json").string() +
@@ -90,7 +83,7 @@ TEST_P(GradientGolden, LossesAndGradientsMatchTheReference) {
 TEST(GradientGolden, SequenceLossOfTheLastLayerMatchesTheReference) {
   const std::filesystem::path model = shared_folder() / "golden/train_v2lite";
   if (!std::filesystem::exists(model)) GTEST_SKIP() << "no golden data at " << model << "; set CADRE_SHARED";
-  const testing::ScratchFolder scratch;
+  const fixtures::ScratchFolder scratch;
   const auto golden = SafetensorsFile::open(model / "golden.safetensors").value();
   write_ids(scratch / "ids.json", golden);
   const auto result = run_cadre("grads " + model.string() + " --ids " + (scratch / "ids.json").string() +
@@ -110,7 +103,7 @@ INSTANTIATE_TEST_SUITE_P(Models, GradientGolden, ::testing::Values("train_v2lite
 TEST(Grads, RefusesInputWithNothingToPredict) {
   const std::filesystem::path model = shared_folder() / "golden/train_v3";
   if (!std::filesystem::exists(model)) GTEST_SKIP() << "no golden data at " << model << "; set CADRE_SHARED";
-  const testing::ScratchFolder scratch;
+  const fixtures::ScratchFolder scratch;
   scratch.file("ids.json", "[[1],[2]]");
   const auto result = run_cadre("grads " + model.string() + " --ids " + (scratch / "ids.json").string() +
                                 " --out " + (scratch / "out").string());

@@ -5,7 +5,7 @@
 #include <algorithm>
 
 #include "cadre/base/file.h"
-#include "cadre/base/scratch_folder_testing.h"
+#include "cadre/base/fixtures.h"
 
 namespace cadre {
 namespace {
@@ -28,7 +28,7 @@ TEST(AnonymousMemory, NothingIsAllowedAndTooMuchIsAnError) {
 }
 
 TEST(ReleasePages, TheBytesAreStillThere) {
-  const testing::ScratchFolder scratch;
+  const fixtures::ScratchFolder scratch;
   const MappedFile file = MappedFile::open(scratch.file("f", std::string(20000, 'x'))).value();
   release_pages(file.bytes().subspan(100));
   release_pages(file.bytes().subspan(100, 5));

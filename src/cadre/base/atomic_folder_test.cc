@@ -3,7 +3,7 @@
 #include <filesystem>
 
 #include "cadre/base/file.h"
-#include "cadre/base/scratch_folder_testing.h"
+#include "cadre/base/fixtures.h"
 
 namespace cadre {
 namespace {
@@ -12,7 +12,7 @@ namespace fs = std::filesystem;
 
 class AtomicFolderTest : public ::testing::Test {
  protected:
-  testing::ScratchFolder parent_;
+  fixtures::ScratchFolder parent_;
 };
 
 TEST_F(AtomicFolderTest, AppearsWithItsContentsOnCommit) {

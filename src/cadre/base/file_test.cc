@@ -10,7 +10,7 @@
 #include <span>
 #include <vector>
 
-#include "cadre/base/scratch_folder_testing.h"
+#include "cadre/base/fixtures.h"
 
 namespace cadre {
 namespace {
@@ -26,7 +26,7 @@ class FileTest : public ::testing::Test {
     EXPECT_NE(result.error().message.find(fragment), std::string::npos) << result.error().message;
   }
 
-  testing::ScratchFolder folder_;
+  fixtures::ScratchFolder folder_;
 };
 
 /// Their sum. Without the checks of AddressSanitizer, whose own memory for these pages would fault too.

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "cadre/base/fixtures.h"
 #include "cadre/bench/test_model.h"
 
 namespace cadre {
@@ -12,8 +13,6 @@ class Benchmark : public testing::Test {
   const Model model_ = make_test_model();
 };
 
-constexpr auto no_progress = [](const std::string&, int64_t, int64_t) {};
-
 TEST_F(Benchmark, MeasuresEveryCombination) {
   const auto report = run_benchmark(model_,
                                     {.prompts = {9, 20},
@@ -22,7 +21,7 @@ TEST_F(Benchmark, MeasuresEveryCombination) {
                                      .batches = {1, 3},
                                      .threads = {1},
                                      .repeat = 3},
-                                    no_progress);
+                                    fixtures::kNoProgress);
   ASSERT_TRUE(report) << report.error().message;
   ASSERT_EQ(report->results.size(), 2u * 2 * 3);
   for (const BenchmarkResult& result : report->results) {
@@ -38,7 +37,7 @@ TEST_F(Benchmark, OneTokenReadsTheActiveBytes) {
   const auto report = run_benchmark(
       model_,
       {.prompts = {}, .predicts = {4}, .depths = {10}, .batches = {1, 40}, .threads = {1}, .repeat = 1},
-      no_progress);
+      fixtures::kNoProgress);
   ASSERT_TRUE(report) << report.error().message;
   const BenchmarkResult& one = report->results[0];
   EXPECT_EQ(one.experts_per_step, 2);
@@ -58,10 +57,10 @@ TEST_F(Benchmark, PackedWeightsCountInIntegers) {
   const Model packed = make_test_model(DType::kPackedQ4);
   BenchmarkOptions options{.prompts = {16}, .predicts = {}, .threads = {1}, .repeat = 1};
   options.engine.compute = Compute::kInt8;
-  const auto integers = run_benchmark(packed, options, no_progress);
+  const auto integers = run_benchmark(packed, options, fixtures::kNoProgress);
   ASSERT_TRUE(integers) << integers.error().message;
   options.engine.compute = Compute::kF32;
-  const auto floats = run_benchmark(packed, options, no_progress);
+  const auto floats = run_benchmark(packed, options, fixtures::kNoProgress);
   ASSERT_TRUE(floats) << floats.error().message;
   const BenchmarkResult& in_integers = integers->results[0];
   const BenchmarkResult& in_floats = floats->results[0];
@@ -75,7 +74,7 @@ TEST_F(Benchmark, PackedWeightsCountInIntegers) {
 TEST_F(Benchmark, ProfilesEachSettingAlone) {
   const auto report = run_benchmark(
       model_, {.prompts = {9}, .predicts = {5}, .depths = {70}, .threads = {2}, .repeat = 2, .profile = true},
-      no_progress);
+      fixtures::kNoProgress);
   ASSERT_TRUE(report) << report.error().message;
   EXPECT_EQ(report->results[0].profile.steps, 2);   // of 9 tokens
   EXPECT_EQ(report->results[1].profile.steps, 10);  // of one
@@ -86,8 +85,8 @@ TEST_F(Benchmark, ProfilesEachSettingAlone) {
 }
 
 TEST_F(Benchmark, SaysWhatItTookToGetReady) {
-  const auto report =
-      run_benchmark(model_, {.prompts = {4}, .predicts = {}, .threads = {1, 2}, .repeat = 1}, no_progress);
+  const auto report = run_benchmark(model_, {.prompts = {4}, .predicts = {}, .threads = {1, 2}, .repeat = 1},
+                                    fixtures::kNoProgress);
   ASSERT_TRUE(report) << report.error().message;
   EXPECT_GT(report->ready_seconds, 0);
   EXPECT_GT(report->memory.anonymous_bytes, 0);
@@ -97,11 +96,11 @@ TEST_F(Benchmark, SaysWhatItTookToGetReady) {
 }
 
 TEST_F(Benchmark, BeyondTheContextIsAnError) {
-  const auto report = run_benchmark(model_, {.prompts = {200}, .depths = {100}}, no_progress);
+  const auto report = run_benchmark(model_, {.prompts = {200}, .depths = {100}}, fixtures::kNoProgress);
   ASSERT_FALSE(report);
   EXPECT_EQ(report.error().kind, ErrorKind::kUsage);
   EXPECT_NE(report.error().message.find("256"), std::string::npos) << report.error().message;
-  EXPECT_FALSE(run_benchmark(model_, {.prompts = {0}, .predicts = {0}}, no_progress));
+  EXPECT_FALSE(run_benchmark(model_, {.prompts = {0}, .predicts = {0}}, fixtures::kNoProgress));
 }
 
 TEST(Spread, MedianOfOddAndEven) {

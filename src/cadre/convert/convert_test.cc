@@ -13,10 +13,10 @@ namespace cadre {
 namespace {
 
 namespace fs = std::filesystem;
-using testing::small_llama;
-using testing::small_shape;
+using fixtures::small_llama;
+using fixtures::small_shape;
 
-class Convert : public testing::ConvertTest {
+class Convert : public fixtures::ConvertTest {
  protected:
   /// The message of converting a model of `config` to GGUF.
   std::string refusal(const Json& config, const ConvertOptions& options = {}) {
@@ -81,7 +81,7 @@ TEST_F(Convert, AWiderTypeIsMade) {
   const GgufFile file = GgufFile::open(path("m.gguf")).value();
   EXPECT_EQ(file.tensor("token_embd.weight")->dtype, DType::kF32);
   // Products of f32 and rotary pairs instead of halves are summed in another order.
-  testing::expect_near(testing::logits_of(path("m")), testing::logits_of(path("m.gguf")), 2e-3F);
+  fixtures::expect_near(fixtures::logits_of(path("m")), fixtures::logits_of(path("m.gguf")), 2e-3F);
 }
 
 TEST_F(Convert, AnOutputThatExistsNeedsForce) {

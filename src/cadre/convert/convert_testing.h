@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "cadre/base/scratch_folder_testing.h"
+#include "cadre/base/fixtures.h"
 #include "cadre/convert/convert.h"
 #include "cadre/formats/safetensors.h"
 #include "cadre/formats/safetensors_writer.h"
@@ -18,11 +18,9 @@
 #include "cadre/runtime/random_model.h"
 #include "cadre/tensor/packed.h"
 
-namespace cadre::testing {
+namespace cadre::fixtures {
 
 namespace fs = std::filesystem;
-
-inline constexpr auto kNoProgress = [](int64_t, int64_t) {};
 
 class ConvertTest : public ::testing::Test {
  protected:
@@ -170,4 +168,4 @@ inline void expect_near(const std::vector<float>& a, const std::vector<float>& b
   EXPECT_LE(worst, tolerance);
 }
 
-}  // namespace cadre::testing
+}  // namespace cadre::fixtures

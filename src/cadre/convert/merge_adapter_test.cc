@@ -9,7 +9,7 @@
 namespace cadre {
 namespace {
 
-using testing::LoraFiles;
+using fixtures::LoraFiles;
 
 TEST(MergeAdapter, MergedIsAppliedWithinRounding) {
   for (const DType type : {DType::kF32, DType::kBF16}) {

@@ -7,17 +7,17 @@ namespace cadre {
 namespace {
 
 namespace fs = std::filesystem;
-using testing::logits_of;
-using testing::small_llama;
-using testing::small_shape;
+using fixtures::logits_of;
+using fixtures::small_llama;
+using fixtures::small_shape;
 
-class RepackedModel : public testing::ConvertTest {
+class RepackedModel : public fixtures::ConvertTest {
  protected:
   /// A GGUF model with matrices of `type`'s row layout.
   void write_gguf(const Json& config, DType type) {
     fs::remove_all(path("m"));
     write_model("m", config);
-    testing::pack_matrices(path("m"), type);
+    fixtures::pack_matrices(path("m"), type);
     const auto report = to_gguf("m", "m.gguf", {.force = true});
     ASSERT_TRUE(report.has_value()) << report.error().message;
   }
@@ -52,7 +52,7 @@ TEST_F(RepackedModel, OffReadsTheFileWhereItIsMapped) {
   EXPECT_EQ(moe.experts[3].up.dtype, DType::kQ4_0);
   const std::vector<float> mapped = logits_of(path("m.gguf"));
   const std::vector<float> repacked = logits_of(path("m.gguf"), {.repack = true, .threads = 2});
-  testing::expect_near(mapped, repacked, 0.05F);
+  fixtures::expect_near(mapped, repacked, 0.05F);
 }
 
 TEST_F(RepackedModel, HeadsThatAreNoWholeBlocksStay) {

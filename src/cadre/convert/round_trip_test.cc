@@ -12,12 +12,12 @@ namespace cadre {
 namespace {
 
 namespace fs = std::filesystem;
-using testing::ConvertTest;
-using testing::expect_near;
-using testing::expect_same_tensors;
-using testing::logits_of;
-using testing::small_llama;
-using testing::small_shape;
+using fixtures::ConvertTest;
+using fixtures::expect_near;
+using fixtures::expect_same_tensors;
+using fixtures::logits_of;
+using fixtures::small_llama;
+using fixtures::small_shape;
 
 class RoundTrip : public ConvertTest {
  protected:
@@ -54,7 +54,7 @@ TEST_F(RoundTrip, PackedTypesWithACounterpartComeBackBitForBit) {
     SCOPED_TRACE(name(type));
     const std::string model(name(type));
     write_model(model, small_llama());
-    testing::pack_matrices(path(model), type);
+    fixtures::pack_matrices(path(model), type);
     // Rows of queries and keys change places within a head: the values of a row stay together.
     there_and_back(model);
     expect_same_tensors(path(model), path(model + "_back"));
@@ -64,7 +64,7 @@ TEST_F(RoundTrip, PackedTypesWithACounterpartComeBackBitForBit) {
 
 TEST_F(RoundTrip, PackedExpertsComeBackAndPackedKeysAsTheirValues) {
   write_model("model", small_shape("deepseek-v3", 2));
-  testing::pack_matrices(path("model"), DType::kPackedQ4);
+  fixtures::pack_matrices(path("model"), DType::kPackedQ4);
   there_and_back("model");
   const SafetensorsFile before = SafetensorsFile::open(path("model") / "model.safetensors").value();
   const SafetensorsFile after = SafetensorsFile::open(path("model_back") / "model.safetensors").value();
@@ -94,7 +94,7 @@ TEST_F(RoundTrip, NarrowTypesBecomeQ8WithTheSameValues) {
     SCOPED_TRACE(name(type));
     const std::string model(name(type));
     write_model(model, small_llama());
-    testing::pack_matrices(path(model), type);
+    fixtures::pack_matrices(path(model), type);
     const auto report = to_gguf(model, model + ".gguf");
     ASSERT_TRUE(report.has_value()) << report.error().message;
     ASSERT_FALSE(report->notes.empty());
@@ -118,7 +118,7 @@ TEST_F(RoundTrip, NarrowTypesBecomeQ8WithTheSameValues) {
 
 TEST_F(RoundTrip, TokenizerAndTemplateSayTheSame) {
   const fs::path trained = fs::path(CADRE_SOURCE_DIR) / "tests" / "data" / "cadre-xs";
-  const auto there = convert_to_gguf(trained, path("b.gguf"), {}, testing::kNoProgress);
+  const auto there = convert_to_gguf(trained, path("b.gguf"), {}, fixtures::kNoProgress);
   ASSERT_TRUE(there.has_value()) << there.error().message;
   const auto back = to_directory("b.gguf", "b");
   ASSERT_TRUE(back.has_value()) << back.error().message;

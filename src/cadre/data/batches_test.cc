@@ -8,26 +8,26 @@
 #include <memory>
 #include <set>
 
-#include "cadre/base/scratch_folder_testing.h"
+#include "cadre/base/fixtures.h"
 #include "cadre/data/prepare.h"
 #include "cadre/data/test_corpus.h"
 
 namespace cadre {
 namespace {
 
-using testing::ScratchFolder;
+using fixtures::ScratchFolder;
 
 /// Sets of numbered stories, made once: `small` has fewer documents than `large`.
 class Batches : public ::testing::Test {
  protected:
   static void SetUpTestSuite() {
     scratch_ = std::make_unique<ScratchFolder>();
-    testing::small_tokenizer(*scratch_);
+    fixtures::small_tokenizer(*scratch_);
     for (const auto& [name, count] : {std::pair{"small", 30}, std::pair{"large", 300}}) {
       const std::vector files = {
-          scratch_->file(std::string(name) + ".jsonl", testing::numbered_stories(count))};
+          scratch_->file(std::string(name) + ".jsonl", fixtures::numbered_stories(count))};
       const auto made = prepare_corpus(files, *scratch_ / "tok", *scratch_ / name,
-                                       {.held_out = 0.1, .shard_tokens = 1500}, testing::kNoProgress);
+                                       {.held_out = 0.1, .shard_tokens = 1500}, fixtures::kNoProgress);
       ASSERT_TRUE(made) << made.error().message;
     }
   }

@@ -2,19 +2,19 @@
 
 #include <gtest/gtest.h>
 
-#include "cadre/base/scratch_folder_testing.h"
+#include "cadre/base/fixtures.h"
 #include "cadre/data/test_corpus.h"
 
 namespace cadre {
 namespace {
 
-using testing::ScratchFolder;
+using fixtures::ScratchFolder;
 
 constexpr std::string_view kBegin = "<｜begin▁of▁sentence｜>";
 constexpr std::string_view kEnd = "<｜end▁of▁sentence｜>";
 
 DocumentEncoder small_encoder(const ScratchFolder& scratch) {
-  return DocumentEncoder::create(load_text_assets(testing::small_tokenizer(scratch)).value(), "tok").value();
+  return DocumentEncoder::create(load_text_assets(fixtures::small_tokenizer(scratch)).value(), "tok").value();
 }
 
 /// What is learned in brackets.
@@ -94,8 +94,8 @@ TEST(DocumentEncoder, OtherTemplates) {
   };
   for (const auto& [text, expected] : cases) {
     const ScratchFolder scratch;
-    const auto folder = testing::small_tokenizer(scratch);
-    testing::write_file(folder / "chat_template.jinja", text);
+    const auto folder = fixtures::small_tokenizer(scratch);
+    fixtures::write_file(folder / "chat_template.jinja", text);
     auto encoder = DocumentEncoder::create(load_text_assets(folder).value(), "tok");
     EncodedDocument encoded;
     const Document chat{
@@ -115,7 +115,7 @@ TEST(DocumentEncoder, OtherTemplates) {
 
 TEST(DocumentEncoder, ATokenizerWithoutEndIsRefused) {
   const ScratchFolder scratch;
-  const auto folder = testing::small_tokenizer(scratch);
+  const auto folder = fixtures::small_tokenizer(scratch);
   std::filesystem::remove(folder / "tokenizer_config.json");
   const auto encoder = DocumentEncoder::create(load_text_assets(folder).value(), "tok");
   ASSERT_FALSE(encoder);

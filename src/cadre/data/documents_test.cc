@@ -2,14 +2,14 @@
 
 #include <gtest/gtest.h>
 
-#include "cadre/base/scratch_folder_testing.h"
+#include "cadre/base/fixtures.h"
 #include "cadre/data/test_corpus.h"
 
 namespace cadre {
 namespace {
 
-using testing::kNoProgress;
-using testing::ScratchFolder;
+using fixtures::kNoProgress;
+using fixtures::ScratchFolder;
 
 using Files = std::vector<std::filesystem::path>;
 

@@ -6,8 +6,8 @@
 #include <csignal>
 #include <fstream>
 
+#include "cadre/base/fixtures.h"
 #include "cadre/base/interrupt.h"
-#include "cadre/base/scratch_folder_testing.h"
 #include "cadre/data/test_corpus.h"
 #include "cadre/data/token_set.h"
 #include "cadre/formats/safetensors_writer.h"
@@ -16,16 +16,16 @@
 namespace cadre {
 namespace {
 
-using testing::kNoProgress;
-using testing::numbered_stories;
-using testing::read_file;
-using testing::ScratchFolder;
+using fixtures::kNoProgress;
+using fixtures::numbered_stories;
+using fixtures::read_file;
+using fixtures::ScratchFolder;
 
 using Files = std::vector<std::filesystem::path>;
 
 Result<Manifest> prepare(const ScratchFolder& scratch, const Files& files, const std::string& out,
                          const PrepareOptions& options) {
-  if (!std::filesystem::exists(scratch / "tok")) testing::small_tokenizer(scratch);
+  if (!std::filesystem::exists(scratch / "tok")) fixtures::small_tokenizer(scratch);
   return prepare_corpus(files, scratch / "tok", scratch / out, options, kNoProgress);
 }
 
@@ -115,14 +115,14 @@ TEST(PrepareCorpus, LossIsOnAnswersOnly) {
 
 TEST(PrepareCorpus, ALargeVocabularyTakesWiderTokens) {
   const ScratchFolder scratch;
-  testing::small_tokenizer(scratch);
+  fixtures::small_tokenizer(scratch);
   // An added token far up makes the vocabulary large.
   Json tokenizer = read_json_file((scratch / "tok" / "tokenizer.json").string()).value();
   Json added = tokenizer["added_tokens"][2];
   added["id"] = 40000;
   added["content"] = "<far>";
   tokenizer["added_tokens"].push_back(added);
-  testing::write_file(scratch / "tok" / "tokenizer.json", tokenizer.dump());
+  fixtures::write_file(scratch / "tok" / "tokenizer.json", tokenizer.dump());
   const Files files = {scratch.file("a.txt", "The cat saw birds.")};
   const auto manifest = prepare(scratch, files, "out", {.held_out = 0});
   ASSERT_TRUE(manifest) << manifest.error().message;
@@ -138,7 +138,7 @@ TEST(PrepareCorpus, ALargeVocabularyTakesWiderTokens) {
 
 TEST(PrepareCorpus, ErrorsLeaveNothingBehind) {
   const ScratchFolder scratch;
-  testing::small_tokenizer(scratch);
+  fixtures::small_tokenizer(scratch);
   const auto good = scratch.file("good.jsonl", numbered_stories(50));
   const auto bad = scratch.file("bad.jsonl", "{\"text\": 1}");
   const auto empty = scratch.file("empty.txt", "\n");
@@ -164,7 +164,7 @@ TEST(PrepareCorpus, ErrorsLeaveNothingBehind) {
 
 TEST(PrepareCorpus, AnInterruptLeavesNothing) {
   const ScratchFolder scratch;
-  testing::small_tokenizer(scratch);
+  fixtures::small_tokenizer(scratch);
   const Files files = {scratch.file("a.jsonl", numbered_stories(200))};
   const auto before = scratch.names();
   install_interrupt_handlers();

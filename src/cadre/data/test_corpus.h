@@ -7,13 +7,12 @@
 #include <string>
 #include <vector>
 
-#include "cadre/base/scratch_folder_testing.h"
+#include "cadre/base/fixtures.h"
 #include "cadre/data/documents.h"
 #include "cadre/data/tokenizer_trainer.h"
 
-namespace cadre::testing {
+namespace cadre::fixtures {
 
-inline constexpr auto kNoProgress = [](int64_t, int64_t) {};
 inline constexpr auto kNoMergeProgress = [](int64_t, int64_t) -> Status { return {}; };
 
 /// `count` plain documents, each of its own length and text.
@@ -41,4 +40,4 @@ inline std::filesystem::path small_tokenizer(const ScratchFolder& scratch, int64
   return scratch / "tok";
 }
 
-}  // namespace cadre::testing
+}  // namespace cadre::fixtures

@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "cadre/base/scratch_folder_testing.h"
+#include "cadre/base/fixtures.h"
 #include "cadre/data/piece_counts.h"
 #include "cadre/data/test_corpus.h"
 #include "cadre/runtime/text_assets.h"
@@ -10,11 +10,11 @@
 namespace cadre {
 namespace {
 
-using testing::kNoMergeProgress;
-using testing::kNoProgress;
-using testing::numbered_stories;
-using testing::read_file;
-using testing::ScratchFolder;
+using fixtures::kNoMergeProgress;
+using fixtures::kNoProgress;
+using fixtures::numbered_stories;
+using fixtures::read_file;
+using fixtures::ScratchFolder;
 
 using Files = std::vector<std::filesystem::path>;
 
@@ -58,7 +58,7 @@ TEST(TrainTokenizer, DigitsAreMergedOnRequest) {
 
 TEST(TrainTokenizer, TheTemplateIsDeepSeeksFormat) {
   const ScratchFolder scratch;
-  const auto assets = load_text_assets(testing::small_tokenizer(scratch));
+  const auto assets = load_text_assets(fixtures::small_tokenizer(scratch));
   ASSERT_TRUE(assets && assets->chat_template);
   ChatRequest request;
   request.messages = Json::parse(R"([{"role": "user", "content": " a\n"}, {"role": "system", "content": "s"},

@@ -6,8 +6,8 @@
 #include <cmath>
 
 #include "cadre/base/file.h"
+#include "cadre/base/fixtures.h"
 #include "cadre/base/random.h"
-#include "cadre/base/scratch_folder_testing.h"
 #include "cadre/runtime/random_model.h"
 
 namespace cadre {
@@ -71,7 +71,7 @@ class CalibrateFallback : public ::testing::Test {
   }
   static constexpr auto kQuiet = [](int64_t, int64_t, double) {};
 
-  testing::ScratchFolder folder_;
+  fixtures::ScratchFolder folder_;
 };
 
 TEST_F(CalibrateFallback, FindsThresholdsOfTheRateAskedForAndWritesThem) {

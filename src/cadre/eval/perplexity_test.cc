@@ -6,7 +6,7 @@
 #include <filesystem>
 
 #include "cadre/base/file.h"
-#include "cadre/base/scratch_folder_testing.h"
+#include "cadre/base/fixtures.h"
 #include "cadre/model/shapes.h"
 #include "cadre/runtime/random_model.h"
 #include "cadre/text/tokenizer.h"
@@ -67,7 +67,7 @@ class Perplexity : public ::testing::Test {
     return measure_perplexity(run, text(), options, [](int64_t, int64_t, double) {});
   }
 
-  testing::ScratchFolder folder_;
+  fixtures::ScratchFolder folder_;
 };
 
 /// Nats of each token of one window, by decoding it token by token and summing in the order written down.

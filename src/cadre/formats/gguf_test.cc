@@ -4,15 +4,16 @@
 
 #include <vector>
 
-#include "cadre/base/scratch_folder_testing.h"
+#include "cadre/base/fixtures.h"
+#include "cadre/base/shared_folder_testing.h"
 #include "cadre/formats/test_files.h"
 
 namespace cadre {
 namespace {
 
-using testing::bytes_of;
-using testing::expect_error;
-using testing::raw;
+using fixtures::bytes_of;
+using fixtures::expect_error;
+using fixtures::raw;
 
 std::string text(std::string_view value) {
   return raw(static_cast<uint64_t>(value.size())) + std::string(value);
@@ -82,12 +83,12 @@ Parts valid() {
 class GgufFileTest : public ::testing::Test {
  protected:
   GgufFile open(const std::string& bytes) {
-    testing::write_file(scratch_ / "m.gguf", bytes);
+    fixtures::write_file(scratch_ / "m.gguf", bytes);
     auto file = GgufFile::open(scratch_ / "m.gguf");
     EXPECT_TRUE(file) << file.error().message;
     return std::move(file).value();
   }
-  testing::ScratchFolder scratch_;
+  fixtures::ScratchFolder scratch_;
 };
 
 TEST_F(GgufFileTest, ReadsTypedMetadata) {
@@ -255,13 +256,13 @@ TEST(Gguf, EveryTruncationIsAnError) {
   Parts parts = valid();
   parts.data_bytes = 128 + 68;  // the last tensor ends the file
   ASSERT_TRUE(parse(parts));
-  testing::for_each_truncation(parts.file(), [](std::span<const std::byte> bytes) {
+  fixtures::for_each_truncation(parts.file(), [](std::span<const std::byte> bytes) {
     EXPECT_FALSE(parse_gguf(bytes, "m")) << bytes.size();
   });
 }
 
 TEST_F(GgufFileTest, CorruptedBytesAreAnErrorOrAValidFile) {
-  testing::for_each_corruption(valid().file(), 20000, [](std::span<const std::byte> bytes) {
+  fixtures::for_each_corruption(valid().file(), 20000, [](std::span<const std::byte> bytes) {
     const auto header = parse_gguf(bytes, "m");
     if (!header) return;
     for (const GgufEntry& e : header->metadata) EXPECT_FALSE(describe(e.value).empty());
@@ -288,7 +289,7 @@ class SplitGgufTest : public GgufFileTest {
                                   entry("split.tensors.count", 5, raw(total))},
                       .tensors = {tensor(name, {1}, 0, 0)},
                       .data_bytes = 4};
-    testing::write_file(part_path(number), parts.file());
+    fixtures::write_file(part_path(number), parts.file());
   }
   void expect_open_error(std::string_view fragment) { expect_error(GgufFile::open(part_path(1)), fragment); }
 };
@@ -328,7 +329,7 @@ TEST_F(SplitGgufTest, RefusesPartsThatDoNotFit) {
 }
 
 TEST(Gguf, ReadsVocabulariesOfLlamaCpp) {
-  const auto folder = testing::shared_data() / "data" / "tokenizer" / "llama.cpp-vocab";
+  const auto folder = fixtures::shared_folder() / "data" / "tokenizer" / "llama.cpp-vocab";
   if (!std::filesystem::exists(folder)) GTEST_SKIP() << "no vocabularies at " << folder;
   const auto gpt2 = GgufFile::open(folder / "ggml-vocab-gpt-2.gguf");
   ASSERT_TRUE(gpt2) << gpt2.error().message;

@@ -2,13 +2,13 @@
 
 #include <gtest/gtest.h>
 
-#include "cadre/base/scratch_folder_testing.h"
+#include "cadre/base/fixtures.h"
 #include "cadre/formats/test_files.h"
 
 namespace cadre {
 namespace {
 
-using testing::expect_error;
+using fixtures::expect_error;
 
 GgufMetadata sample_metadata() {
   GgufMetadata metadata;
@@ -27,7 +27,7 @@ GgufMetadata sample_metadata() {
 
 TEST(GgufWriter, WritesWhatTheReaderReads) {
   for (const int64_t alignment : {32, 64, 4096}) {
-    const testing::ScratchFolder scratch;
+    const fixtures::ScratchFolder scratch;
     const std::vector<TensorSpec> specs = {{"w", DType::kF32, {3, 5}},
                                            {"q", DType::kQ8_0, {2, 4, 64}},
                                            {"s", DType::kI64, {}},
@@ -36,7 +36,7 @@ TEST(GgufWriter, WritesWhatTheReaderReads) {
     ASSERT_TRUE(writer) << writer.error().message;
     for (const TensorSpec& spec : specs) {
       const std::string data(static_cast<size_t>(*stored_bytes(spec.dtype, spec.shape)), spec.name[0]);
-      ASSERT_TRUE(writer->write(spec.name, testing::bytes_of(data)));
+      ASSERT_TRUE(writer->write(spec.name, fixtures::bytes_of(data)));
     }
     ASSERT_TRUE(writer->finish());
     EXPECT_EQ(static_cast<int64_t>(std::filesystem::file_size(scratch / "m.gguf")), writer->file_bytes());
@@ -65,7 +65,7 @@ TEST(GgufWriter, WritesWhatTheReaderReads) {
 }
 
 TEST(GgufWriter, CopiesValuesOfAnotherFile) {
-  const testing::ScratchFolder scratch;
+  const fixtures::ScratchFolder scratch;
   auto first = GgufWriter::create(scratch / "a.gguf", sample_metadata(), {});
   ASSERT_TRUE(first && first->finish());
   const auto source = GgufFile::open(scratch / "a.gguf");
@@ -75,11 +75,11 @@ TEST(GgufWriter, CopiesValuesOfAnotherFile) {
     copy.add(key, *source->find_value(key));
   auto second = GgufWriter::create(scratch / "b.gguf", copy, {});
   ASSERT_TRUE(second && second->finish());
-  EXPECT_EQ(testing::read_file(scratch / "a.gguf"), testing::read_file(scratch / "b.gguf"));
+  EXPECT_EQ(fixtures::read_file(scratch / "a.gguf"), fixtures::read_file(scratch / "b.gguf"));
 }
 
 TEST(GgufWriter, RefusesWhatTheFormatCannotHold) {
-  const testing::ScratchFolder scratch;
+  const fixtures::ScratchFolder scratch;
   const auto expect = [&](const TensorSpec& spec, std::string_view fragment) {
     expect_error(GgufWriter::create(scratch / "m", {}, {{"first", DType::kI8, {1}}, spec}), fragment);
   };

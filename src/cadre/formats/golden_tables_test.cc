@@ -7,6 +7,7 @@
 #include <cstring>
 #include <vector>
 
+#include "cadre/base/shared_folder_testing.h"
 #include "cadre/formats/safetensors.h"
 #include "cadre/formats/test_files.h"
 #include "cadre/tensor/convert.h"
@@ -18,7 +19,7 @@ namespace {
 class GoldenTables : public ::testing::Test {
  protected:
   void SetUp() override {
-    const auto path = testing::shared_data() / "golden" / "quant_kernels" / "golden.safetensors";
+    const auto path = fixtures::shared_folder() / "golden" / "quant_kernels" / "golden.safetensors";
     if (!std::filesystem::exists(path)) GTEST_SKIP() << "no golden tables at " << path;
     auto file = SafetensorsFile::open(path);
     ASSERT_TRUE(file) << file.error().message;

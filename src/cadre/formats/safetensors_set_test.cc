@@ -1,6 +1,6 @@
 #include <gtest/gtest.h>
 
-#include "cadre/base/scratch_folder_testing.h"
+#include "cadre/base/fixtures.h"
 #include "cadre/formats/safetensors.h"
 #include "cadre/formats/safetensors_writer.h"
 #include "cadre/formats/test_files.h"
@@ -8,7 +8,7 @@
 namespace cadre {
 namespace {
 
-using testing::expect_error;
+using fixtures::expect_error;
 
 /// A file of F32 scalars whose names and values are given.
 void write_scalars(const std::filesystem::path& path,
@@ -29,7 +29,7 @@ float value_of(const SafetensorsSet& set, std::string_view name) {
 class SafetensorsSetTest : public ::testing::Test {
  protected:
   void write_index(std::string_view weight_map) {
-    testing::write_file(
+    fixtures::write_file(
         scratch_ / "model.safetensors.index.json",
         fmt::format(R"({{"metadata": {{"total_size": 8, "weight_map": [[]]}}, "weight_map": {}}})",
                     weight_map));
@@ -42,7 +42,7 @@ class SafetensorsSetTest : public ::testing::Test {
     expect_error(SafetensorsSet::open(scratch_.path()), fragment);
   }
 
-  testing::ScratchFolder scratch_;
+  fixtures::ScratchFolder scratch_;
 };
 
 TEST_F(SafetensorsSetTest, MergesShards) {
@@ -87,22 +87,22 @@ TEST_F(SafetensorsSetTest, SaysWhatItLookedFor) {
   expect_open_error(
       "no weights: looked for model.safetensors, model.safetensors.index.json and *.safetensors");
   expect_error(SafetensorsSet::open(scratch_ / "none"), "none: no such directory");
-  testing::write_file(scratch_ / "file", "x");
+  fixtures::write_file(scratch_ / "file", "x");
   expect_error(SafetensorsSet::open(scratch_ / "file"), "file: expected a directory");
 }
 
 TEST_F(SafetensorsSetTest, RefusesMalformedIndexes) {
   write_two_shards();
   const auto index_path = scratch_ / "model.safetensors.index.json";
-  testing::write_file(index_path, "");
+  fixtures::write_file(index_path, "");
   expect_open_error("model.safetensors.index.json: not valid JSON");
-  testing::write_file(index_path, "[]");
+  fixtures::write_file(index_path, "[]");
   expect_open_error("model.safetensors.index.json: expected an object, found an array");
-  testing::write_file(index_path, "7");
+  fixtures::write_file(index_path, "7");
   expect_open_error("expected an object, found a number");
-  testing::write_file(index_path, R"({"metadata": {"weight_map": {}}})");
+  fixtures::write_file(index_path, R"({"metadata": {"weight_map": {}}})");
   expect_open_error("field 'weight_map' is missing");
-  testing::write_file(index_path, R"({"weight_map": {"a": "s1.safetensors"}, "weight_map": {}})");
+  fixtures::write_file(index_path, R"({"weight_map": {"a": "s1.safetensors"}, "weight_map": {}})");
   expect_open_error("field 'weight_map' is given twice");
   write_index("[]");
   expect_open_error("field 'weight_map': expected an object, found an array");
@@ -131,7 +131,7 @@ TEST_F(SafetensorsSetTest, RefusesShardsThatDoNotFit) {
   write_scalars(scratch_ / "s3.safetensors", {{"a", 1.0f}, {"z", 3.0f}});
   write_index(R"({"a": "s1.safetensors", "z": "s3.safetensors"})");
   expect_open_error("s1.safetensors: tensor 'a' is also in s3.safetensors");
-  testing::write_file(scratch_ / "s3.safetensors", "short");
+  fixtures::write_file(scratch_ / "s3.safetensors", "short");
   expect_open_error("s3.safetensors: 5 bytes");
 }
 

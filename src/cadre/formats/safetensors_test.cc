@@ -4,15 +4,16 @@
 
 #include <vector>
 
-#include "cadre/base/scratch_folder_testing.h"
+#include "cadre/base/fixtures.h"
+#include "cadre/base/shared_folder_testing.h"
 #include "cadre/formats/test_files.h"
 
 namespace cadre {
 namespace {
 
-using testing::bytes_of;
-using testing::expect_error;
-using testing::raw;
+using fixtures::bytes_of;
+using fixtures::expect_error;
+using fixtures::raw;
 
 std::string file_of(std::string_view json, size_t data_bytes = 0) {
   return raw(static_cast<uint64_t>(json.size())) + std::string(json) + std::string(data_bytes, 'x');
@@ -197,13 +198,13 @@ TEST(Safetensors, KeepsMessagesShortAndPrintable) {
 }
 
 TEST(Safetensors, EveryTruncationIsAnError) {
-  testing::for_each_truncation(file_of(kValid, 24), [](std::span<const std::byte> bytes) {
+  fixtures::for_each_truncation(file_of(kValid, 24), [](std::span<const std::byte> bytes) {
     EXPECT_FALSE(parse_safetensors(bytes, "m")) << bytes.size();
   });
 }
 
 TEST(Safetensors, CorruptedBytesAreAnErrorOrAValidFile) {
-  testing::for_each_corruption(file_of(kValid, 24), 20000, [](std::span<const std::byte> bytes) {
+  fixtures::for_each_corruption(file_of(kValid, 24), 20000, [](std::span<const std::byte> bytes) {
     const auto header = parse_safetensors(bytes, "m");
     if (!header) return;
     for (const NamedTensor& tensor : header->tensors) {
@@ -216,8 +217,8 @@ TEST(Safetensors, CorruptedBytesAreAnErrorOrAValidFile) {
 }
 
 TEST(SafetensorsFile, OpensMovesAndFinds) {
-  const testing::ScratchFolder scratch;
-  testing::write_file(scratch / "m.safetensors", file_of(kValid, 24));
+  const fixtures::ScratchFolder scratch;
+  fixtures::write_file(scratch / "m.safetensors", file_of(kValid, 24));
   auto opened = SafetensorsFile::open(scratch / "m.safetensors");
   ASSERT_TRUE(opened) << opened.error().message;
   const StoredTensor* before = opened->find("b");
@@ -230,15 +231,15 @@ TEST(SafetensorsFile, OpensMovesAndFinds) {
 }
 
 TEST(SafetensorsFile, RefusesWhatIsNoFile) {
-  const testing::ScratchFolder scratch;
+  const fixtures::ScratchFolder scratch;
   expect_error(SafetensorsFile::open(scratch / "none"), "none: cannot open: No such file");
   expect_error(SafetensorsFile::open(scratch.path()), "expected a file, found a directory");
-  testing::write_file(scratch / "empty", "");
+  fixtures::write_file(scratch / "empty", "");
   expect_error(SafetensorsFile::open(scratch / "empty"), "empty: 0 bytes");
 }
 
 TEST(SafetensorsFile, ReadsEveryGoldenFile) {
-  const auto golden = testing::shared_data() / "golden";
+  const auto golden = fixtures::shared_folder() / "golden";
   if (!std::filesystem::exists(golden)) GTEST_SKIP() << "no golden files at " << golden;
   int files = 0;
   for (const auto& entry : std::filesystem::recursive_directory_iterator(golden)) {

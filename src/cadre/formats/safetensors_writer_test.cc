@@ -5,14 +5,14 @@
 
 #include <csignal>
 
-#include "cadre/base/scratch_folder_testing.h"
+#include "cadre/base/fixtures.h"
 #include "cadre/formats/safetensors.h"
 #include "cadre/formats/test_files.h"
 
 namespace cadre {
 namespace {
 
-using testing::expect_error;
+using fixtures::expect_error;
 
 const std::vector<TensorSpec> kSpecs = {{"codes", DType::kU8, {5}},
                                         {"empty", DType::kF32, {0, 7}},
@@ -26,7 +26,7 @@ std::string data_of(const TensorSpec& spec) {
 }
 
 /// Writes kSpecs in pieces of `piece` bytes and returns the path.
-std::filesystem::path write_all(const testing::ScratchFolder& scratch, const SafetensorsOptions& options,
+std::filesystem::path write_all(const fixtures::ScratchFolder& scratch, const SafetensorsOptions& options,
                                 size_t piece) {
   const auto path = scratch / "m.safetensors";
   auto writer = SafetensorsWriter::create(path, kSpecs, options);
@@ -34,7 +34,7 @@ std::filesystem::path write_all(const testing::ScratchFolder& scratch, const Saf
   for (const TensorSpec& spec : kSpecs) {
     const std::string data = data_of(spec);
     for (size_t i = 0; i < data.size(); i += piece)
-      EXPECT_TRUE(writer->write(spec.name, testing::bytes_of(std::string_view(data).substr(i, piece))));
+      EXPECT_TRUE(writer->write(spec.name, fixtures::bytes_of(std::string_view(data).substr(i, piece))));
   }
   EXPECT_FALSE(std::filesystem::exists(path)) << "before finish";
   EXPECT_TRUE(writer->finish());
@@ -46,7 +46,7 @@ TEST(SafetensorsWriter, WritesWhatTheReaderReads) {
   for (const int64_t alignment : {8, 64, 4096}) {
     for (const int64_t tensor_alignment : {1, 64, 4096}) {
       for (const size_t piece : {1, 3, 1000}) {
-        const testing::ScratchFolder scratch;
+        const fixtures::ScratchFolder scratch;
         const SafetensorsOptions options{{{"format", "pt"}, {"\"", "\n"}}, alignment, tensor_alignment};
         const auto file = SafetensorsFile::open(write_all(scratch, options, piece));
         ASSERT_TRUE(file) << file.error().message;
@@ -58,7 +58,7 @@ TEST(SafetensorsWriter, WritesWhatTheReaderReads) {
           EXPECT_EQ(tensor->dtype, spec.dtype);
           EXPECT_EQ(tensor->shape, spec.shape);
           const std::string data = data_of(spec);
-          EXPECT_TRUE(std::ranges::equal(tensor->bytes, testing::bytes_of(data)));
+          EXPECT_TRUE(std::ranges::equal(tensor->bytes, fixtures::bytes_of(data)));
           const auto position = tensor->bytes.data() - file->bytes().data();
           EXPECT_EQ(position % std::min(alignment, tensor_alignment), 0) << spec.name;
         }
@@ -69,8 +69,8 @@ TEST(SafetensorsWriter, WritesWhatTheReaderReads) {
 
 TEST(SafetensorsWriter, LeavesNoHoles) {
   // Other readers insist that the tensors cover the data section.
-  const testing::ScratchFolder scratch;
-  const std::string bytes = testing::read_file(write_all(scratch, {}, 1000));
+  const fixtures::ScratchFolder scratch;
+  const std::string bytes = fixtures::read_file(write_all(scratch, {}, 1000));
   EXPECT_NE(bytes.find(R"("cadre.padding.0":{"dtype":"U8","shape":[59],"data_offsets":[5,64]})"), bytes.npos)
       << bytes;
   EXPECT_NE(bytes.find(R"("w":{"dtype":"F32","shape":[2, 3],"data_offsets":[64,88]})"), bytes.npos) << bytes;
@@ -80,18 +80,18 @@ TEST(SafetensorsWriter, LeavesNoHoles) {
 }
 
 TEST(SafetensorsWriter, AppearsWholeOrNotAtAll) {
-  const testing::ScratchFolder scratch;
+  const fixtures::ScratchFolder scratch;
   {
     auto writer = SafetensorsWriter::create(scratch / "m.safetensors", kSpecs);
     ASSERT_TRUE(writer);
-    ASSERT_TRUE(writer->write("codes", testing::bytes_of("12345")));
+    ASSERT_TRUE(writer->write("codes", fixtures::bytes_of("12345")));
     EXPECT_FALSE(scratch.empty()) << "the temporary file";
   }
   EXPECT_TRUE(scratch.empty());
 }
 
 TEST(SafetensorsWriter, ReportsAFullDisk) {
-  const testing::ScratchFolder scratch;
+  const fixtures::ScratchFolder scratch;
   auto previous_handler = std::signal(SIGXFSZ, SIG_IGN);
   rlimit previous{};
   ::getrlimit(RLIMIT_FSIZE, &previous);
@@ -101,7 +101,7 @@ TEST(SafetensorsWriter, ReportsAFullDisk) {
   {
     auto writer = SafetensorsWriter::create(scratch / "m.safetensors", {{"w", DType::kU8, {10000}}});
     ASSERT_TRUE(writer);
-    status = writer->write("w", testing::bytes_of(std::string(10000, 'x')));
+    status = writer->write("w", fixtures::bytes_of(std::string(10000, 'x')));
   }
   ::setrlimit(RLIMIT_FSIZE, &previous);
   std::signal(SIGXFSZ, previous_handler);
@@ -111,7 +111,7 @@ TEST(SafetensorsWriter, ReportsAFullDisk) {
 }
 
 TEST(SafetensorsWriter, AsksForDiskSpaceFirst) {
-  const testing::ScratchFolder scratch;
+  const fixtures::ScratchFolder scratch;
   const auto writer =
       SafetensorsWriter::create(scratch / "m.safetensors", {{"w", DType::kU8, {int64_t{1} << 60}}});
   expect_error(writer, "1152921504606847104 bytes are needed and the disk has");
@@ -120,7 +120,7 @@ TEST(SafetensorsWriter, AsksForDiskSpaceFirst) {
 }
 
 TEST(SafetensorsWriter, RefusesWhatTheFormatCannotHold) {
-  const testing::ScratchFolder scratch;
+  const fixtures::ScratchFolder scratch;
   const auto expect = [&](const TensorSpec& spec, std::string_view fragment) {
     expect_error(SafetensorsWriter::create(scratch / "m", {{"first", DType::kI8, {1}}, spec}), fragment);
   };
@@ -142,25 +142,25 @@ TEST(SafetensorsWriter, RefusesWhatTheFormatCannotHold) {
 using SafetensorsWriterDeathTest = ::testing::Test;
 
 TEST(SafetensorsWriterDeathTest, AbortsOnMistakesOfTheCaller) {
-  const testing::ScratchFolder scratch;
+  const fixtures::ScratchFolder scratch;
   auto writer = SafetensorsWriter::create(scratch / "m", {{"a", DType::kU8, {2}}, {"b", DType::kU8, {2}}});
   ASSERT_TRUE(writer);
-  EXPECT_DEATH((void)writer->write("b", testing::bytes_of("12")), "'b' where 'a' is to be written");
-  EXPECT_DEATH((void)writer->write("a", testing::bytes_of("123")), "tensor 'a': 3 bytes where 2 are left");
+  EXPECT_DEATH((void)writer->write("b", fixtures::bytes_of("12")), "'b' where 'a' is to be written");
+  EXPECT_DEATH((void)writer->write("a", fixtures::bytes_of("123")), "tensor 'a': 3 bytes where 2 are left");
   EXPECT_DEATH((void)writer->finish(), "tensor 'a' is not complete");
-  ASSERT_TRUE(writer->write("a", testing::bytes_of("12")));
-  ASSERT_TRUE(writer->write("b", testing::bytes_of("12")));
-  EXPECT_DEATH((void)writer->write("c", testing::bytes_of("1")), "tensor 'c' after the last one");
+  ASSERT_TRUE(writer->write("a", fixtures::bytes_of("12")));
+  ASSERT_TRUE(writer->write("b", fixtures::bytes_of("12")));
+  EXPECT_DEATH((void)writer->write("c", fixtures::bytes_of("1")), "tensor 'c' after the last one");
 }
 
 TEST(SafetensorsWriter, PackedTensorsKeepTheirTypeAndShape) {
-  const testing::ScratchFolder scratch;
+  const fixtures::ScratchFolder scratch;
   const TensorSpec spec{"w", DType::kPackedQ3, {18, 64}};
   const std::string data(static_cast<size_t>(stored_bytes(spec.dtype, spec.shape).value()), 'q');
   EXPECT_EQ(data.size(), 2u * 16 * 28);
   auto writer = SafetensorsWriter::create(scratch / "p.safetensors", {spec}, {{{"format", "pt"}}});
   ASSERT_TRUE(writer) << writer.error().message;
-  ASSERT_TRUE(writer->write("w", testing::bytes_of(data)));
+  ASSERT_TRUE(writer->write("w", fixtures::bytes_of(data)));
   ASSERT_TRUE(writer->finish());
   const auto file = SafetensorsFile::open(scratch / "p.safetensors");
   ASSERT_TRUE(file) << file.error().message;
@@ -168,9 +168,9 @@ TEST(SafetensorsWriter, PackedTensorsKeepTheirTypeAndShape) {
   ASSERT_NE(tensor, nullptr);
   EXPECT_EQ(tensor->dtype, spec.dtype);
   EXPECT_EQ(tensor->shape, spec.shape);
-  EXPECT_TRUE(std::ranges::equal(tensor->bytes, testing::bytes_of(data)));
-  testing::expect_error(SafetensorsWriter::create(scratch / "x", {{"w", DType::kPackedQ4, {16, 33}}}),
-                        "tensor 'w': shape [16, 33]: rows of 33 elements");
+  EXPECT_TRUE(std::ranges::equal(tensor->bytes, fixtures::bytes_of(data)));
+  fixtures::expect_error(SafetensorsWriter::create(scratch / "x", {{"w", DType::kPackedQ4, {16, 33}}}),
+                         "tensor 'w': shape [16, 33]: rows of 33 elements");
 }
 
 }  // namespace

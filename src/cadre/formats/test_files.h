@@ -1,5 +1,5 @@
 #pragma once
-/// For the tests of this folder: files made byte by byte, and shared test data.
+/// For the tests of this folder: files made byte by byte.
 
 #include <gtest/gtest.h>
 
@@ -14,7 +14,7 @@
 
 #include "cadre/base/result.h"
 
-namespace cadre::testing {
+namespace cadre::fixtures {
 
 inline std::span<const std::byte> bytes_of(std::string_view text) { return std::as_bytes(std::span(text)); }
 
@@ -22,13 +22,6 @@ inline std::span<const std::byte> bytes_of(std::string_view text) { return std::
 template <typename T>
 std::string raw(T value) {
   return {reinterpret_cast<const char*>(&value), sizeof(value)};
-}
-
-/// Test data kept beside the project, which a checkout alone does not have.
-inline std::filesystem::path shared_data() {
-  const char* given = std::getenv("CADRE_SHARED");
-  return given != nullptr ? std::filesystem::path(given)
-                          : std::filesystem::path(CADRE_SOURCE_DIR "/../shared");
 }
 
 /// Expects `result` to be an error whose message contains `fragment`.
@@ -61,4 +54,4 @@ void for_each_corruption(std::string_view valid, int count, Parse parse) {
   }
 }
 
-}  // namespace cadre::testing
+}  // namespace cadre::fixtures

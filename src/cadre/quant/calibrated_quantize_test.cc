@@ -7,8 +7,8 @@
 #include <set>
 
 #include "cadre/base/file.h"
+#include "cadre/base/fixtures.h"
 #include "cadre/base/interrupt.h"
-#include "cadre/base/scratch_folder_testing.h"
 #include "cadre/quant/compensator.h"
 #include "cadre/quant/encode.h"
 #include "cadre/quant/gptq.h"
@@ -21,12 +21,10 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr auto no_progress = [](int64_t, int64_t) {};
-
 class CalibratedQuantize : public ::testing::Test {
  protected:
   void SetUp() override {
-    const auto made = write_random_model(calibration_shape(), path("in"), {.seed = 3}, no_progress);
+    const auto made = write_random_model(calibration_shape(), path("in"), {.seed = 3}, fixtures::kNoProgress);
     ASSERT_TRUE(made) << made.error().message;
   }
   void TearDown() override { clear_interrupt(); }
@@ -35,11 +33,11 @@ class CalibratedQuantize : public ::testing::Test {
     return {.plan = {.preset = preset, .pure = true}, .threads = threads, .gptq = &text_};
   }
   Result<QuantizeReport> quantize(const char* out, const QuantizeOptions& options) const {
-    return quantize_model(path("in"), path(out), options, no_progress);
+    return quantize_model(path("in"), path(out), options, fixtures::kNoProgress);
   }
   std::string weights_of(const char* name) const { return *read_text_file(path(name) / "model.safetensors"); }
 
-  testing::ScratchFolder folder_;
+  fixtures::ScratchFolder folder_;
   const CalibrationText text_ = random_text(200, 50);
 };
 
@@ -180,7 +178,7 @@ TEST_F(CalibratedQuantize, AnInterruptedRunGoesOnOnlyWithItsText) {
 TEST_F(CalibratedQuantize, ImportancesThatWouldChangeNothingAreRefused) {
   const auto model = Model::load(path("in"));
   ASSERT_TRUE(model);
-  const auto data = collect_importance(*model, text_, {.threads = 1}, no_progress);
+  const auto data = collect_importance(*model, text_, {.threads = 1}, fixtures::kNoProgress);
   ASSERT_TRUE(data) << data.error().message;
   const ModelConfig target = split_kv_b(model->config());
   const auto importance = Importance::bind(*data, **find_family(target.model_type, "test"), target, "test");

@@ -66,27 +66,28 @@ TEST(Gram, SubtractsFromWhatIsThereAndReadsRowsOfAStride) {
 }
 
 /// Beyond a panel, so that eliminations by product take part.
-constexpr int64_t kColumns = 200;
+constexpr int64_t kGramColumns = 200;
 
 TEST(Factorise, CostsOfErrorsAreThoseOfTheHessian) {
-  const std::vector<float> h = gram_of(random_rows(400, kColumns, 4), 400, kColumns);
+  const std::vector<float> h = gram_of(random_rows(400, kGramColumns, 4), 400, kGramColumns);
   constexpr double kDamping = 0.01;
-  const ErrorFeedback factor = factorise(*backend(), h, kColumns, kDamping);
+  const ErrorFeedback factor = factorise(*backend(), h, kGramColumns, kDamping);
   double mean = 0;
-  for (int64_t i = 0; i < kColumns; ++i) mean += h[static_cast<size_t>(i * (kColumns + 1))] / kColumns;
+  for (int64_t i = 0; i < kGramColumns; ++i)
+    mean += h[static_cast<size_t>(i * (kGramColumns + 1))] / kGramColumns;
   const auto at = [&](int64_t i, int64_t j) {
-    const double value = h[static_cast<size_t>(std::max(i, j) * kColumns + std::min(i, j))];
+    const double value = h[static_cast<size_t>(std::max(i, j) * kGramColumns + std::min(i, j))];
     return i == j ? value + kDamping * mean : value;
   };
   const RandomStream stream(9, 9);
   for (uint64_t trial = 0; trial < 5; ++trial) {
-    std::vector<double> e(kColumns);
-    for (uint64_t i = 0; i < kColumns; ++i) e[i] = stream.normal(trial * kColumns + i);
+    std::vector<double> e(kGramColumns);
+    for (uint64_t i = 0; i < kGramColumns; ++i) e[i] = stream.normal(trial * kGramColumns + i);
     double direct = 0;
     double factored = 0;
-    for (int64_t k = 0; k < kColumns; ++k) {
+    for (int64_t k = 0; k < kGramColumns; ++k) {
       double residual = e[static_cast<size_t>(k)];
-      for (int64_t j = 0; j < kColumns; ++j)
+      for (int64_t j = 0; j < kGramColumns; ++j)
         direct += e[static_cast<size_t>(k)] * at(k, j) * e[static_cast<size_t>(j)];
       for (int64_t j = 0; j < k; ++j) residual += e[static_cast<size_t>(j)] * factor.row(k)[j];
       factored += factor.cost[static_cast<size_t>(k)] * residual * residual;
@@ -96,11 +97,11 @@ TEST(Factorise, CostsOfErrorsAreThoseOfTheHessian) {
 }
 
 TEST(Factorise, ThreadsChangeNoBit) {
-  const std::vector<float> x = random_rows(300, kColumns, 5);
-  const std::vector<float> one = gram_of(x, 300, kColumns, 1);
-  ASSERT_EQ(one, gram_of(x, 300, kColumns, 3));
-  const ErrorFeedback a = factorise(*backend(1), one, kColumns, 0.01);
-  const ErrorFeedback b = factorise(*backend(3), one, kColumns, 0.01);
+  const std::vector<float> x = random_rows(300, kGramColumns, 5);
+  const std::vector<float> one = gram_of(x, 300, kGramColumns, 1);
+  ASSERT_EQ(one, gram_of(x, 300, kGramColumns, 3));
+  const ErrorFeedback a = factorise(*backend(1), one, kGramColumns, 0.01);
+  const ErrorFeedback b = factorise(*backend(3), one, kGramColumns, 0.01);
   EXPECT_EQ(a.feedback, b.feedback);
   EXPECT_EQ(a.cost, b.cost);
 }

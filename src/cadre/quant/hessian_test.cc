@@ -2,13 +2,12 @@
 
 #include <gtest/gtest.h>
 
+#include "cadre/base/fixtures.h"
 #include "cadre/quant/importance.h"
 #include "cadre/quant/test_calibration.h"
 
 namespace cadre {
 namespace {
-
-constexpr auto no_progress = [](int64_t, int64_t) {};
 
 TEST(HessianRanges, CoverTheColumnsInWholeGroups) {
   EXPECT_EQ(hessian_ranges(32).size(), 1U);
@@ -47,7 +46,7 @@ class Hessians : public testing::Test {
 
 /// Two ways to collect, one result: the diagonal are the mean squares, mixed with what is borrowed.
 TEST_F(Hessians, HaveTheMeanSquaresOnTheirDiagonal) {
-  const auto data = collect_importance(model_, text_, {.threads = 1}, no_progress);
+  const auto data = collect_importance(model_, text_, {.threads = 1}, fixtures::kNoProgress);
   ASSERT_TRUE(data);
   const auto of = [&](const std::string& name) {
     return *std::ranges::find(data->sites, name, &SiteImportance::name);

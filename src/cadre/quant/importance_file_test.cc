@@ -7,7 +7,7 @@
 #include <limits>
 
 #include "cadre/base/file.h"
-#include "cadre/base/scratch_folder_testing.h"
+#include "cadre/base/fixtures.h"
 #include "cadre/formats/safetensors_writer.h"
 
 namespace cadre {
@@ -17,7 +17,7 @@ namespace fs = std::filesystem;
 
 class ImportanceFile : public ::testing::Test {
  protected:
-  testing::ScratchFolder folder_;
+  fixtures::ScratchFolder folder_;
   const fs::path path_ = folder_ / "importances";
 };
 
@@ -105,7 +105,7 @@ TEST_F(ImportanceFile, MalformedFilesAreRefusedByName) {
 }
 
 TEST_F(ImportanceFile, WhatIsNoSafetensorsFileIsAnError) {
-  testing::write_file(path_, "perplexity 12.3\n");
+  fixtures::write_file(path_, "perplexity 12.3\n");
   EXPECT_FALSE(read_importance(path_));
   fs::remove(path_);
   EXPECT_FALSE(read_importance(path_));

@@ -5,13 +5,12 @@
 #include <cmath>
 #include <numeric>
 
+#include "cadre/base/fixtures.h"
 #include "cadre/quant/test_calibration.h"
 #include "cadre/runtime/engine.h"
 
 namespace cadre {
 namespace {
-
-constexpr auto no_progress = [](int64_t, int64_t) {};
 
 const SiteImportance& site(const ImportanceData& data, std::string_view name) {
   return *std::ranges::find(data.sites, name, &SiteImportance::name);
@@ -35,7 +34,7 @@ class FinalNorm : public TraceSink {
 TEST(CollectImportance, LayerByLayerIsTheForwardPassOfTheEngine) {
   const Model model = calibration_model();
   const CalibrationText text = random_text(100, 40);
-  const auto data = collect_importance(model, text, {.threads = 1}, no_progress);
+  const auto data = collect_importance(model, text, {.threads = 1}, fixtures::kNoProgress);
   ASSERT_TRUE(data) << data.error().message;
   auto engine = Engine::create(model, {.cpu = {.threads = 1},
                                        .kv_type = DType::kF32,
@@ -60,7 +59,7 @@ TEST(CollectImportance, LayerByLayerIsTheForwardPassOfTheEngine) {
 
 TEST(CollectImportance, EachTokenIsAnInputOfItsExpertsOnly) {
   const auto data =
-      collect_importance(calibration_model(), random_text(100, 40), {.threads = 1}, no_progress);
+      collect_importance(calibration_model(), random_text(100, 40), {.threads = 1}, fixtures::kNoProgress);
   ASSERT_TRUE(data) << data.error().message;
   const SiteImportance& all = site(*data, "layers.1.ffn.in");
   const SiteImportance& experts = site(*data, "layers.1.experts.in");
@@ -84,8 +83,8 @@ TEST(CollectImportance, EachTokenIsAnInputOfItsExpertsOnly) {
 TEST(CollectImportance, ThreadsChangeNoBit) {
   const Model model = calibration_model();
   const CalibrationText text = random_text(100, 40);
-  const auto one = collect_importance(model, text, {.threads = 1}, no_progress);
-  const auto three = collect_importance(model, text, {.threads = 3}, no_progress);
+  const auto one = collect_importance(model, text, {.threads = 1}, fixtures::kNoProgress);
+  const auto three = collect_importance(model, text, {.threads = 3}, fixtures::kNoProgress);
   ASSERT_TRUE(one && three);
   for (size_t s = 0; s < one->sites.size(); ++s)
     EXPECT_EQ(one->sites[s].mean_squares, three->sites[s].mean_squares) << one->sites[s].name;
@@ -95,7 +94,7 @@ class BindImportance : public testing::Test {
  protected:
   const Model model_ = calibration_model();
   ImportanceData data_ =
-      collect_importance(model_, random_text(100, 40), {.threads = 1}, no_progress).value();
+      collect_importance(model_, random_text(100, 40), {.threads = 1}, fixtures::kNoProgress).value();
   const ModelConfig config_ = split_kv_b(model_.config());
 
   SiteImportance& named(std::string_view name) {

@@ -8,8 +8,8 @@
 #include <fstream>
 
 #include "cadre/base/file.h"
+#include "cadre/base/fixtures.h"
 #include "cadre/base/interrupt.h"
-#include "cadre/base/scratch_folder_testing.h"
 #include "cadre/formats/safetensors.h"
 #include "cadre/model/shapes.h"
 #include "cadre/quant/partial_run.h"
@@ -19,8 +19,6 @@ namespace cadre {
 namespace {
 
 namespace fs = std::filesystem;
-
-constexpr auto no_progress = [](int64_t, int64_t) {};
 
 /// Rows that 16 does not divide, columns that 32 does not, a router with a bias.
 Json small_shape() {
@@ -57,13 +55,13 @@ std::map<std::string, std::string> files_of(const fs::path& folder) {
 class Quantize : public ::testing::Test {
  protected:
   void SetUp() override {
-    const auto made = write_random_model(small_shape(), path("in"), {.seed = 3}, no_progress);
+    const auto made = write_random_model(small_shape(), path("in"), {.seed = 3}, fixtures::kNoProgress);
     ASSERT_TRUE(made) << made.error().message;
   }
   void TearDown() override { clear_interrupt(); }
   fs::path path(const char* name) const { return folder_ / name; }
   Result<QuantizeReport> quantize(const char* out, const QuantizeOptions& options = {}) const {
-    return quantize_model(path("in"), path(out), options, no_progress);
+    return quantize_model(path("in"), path(out), options, fixtures::kNoProgress);
   }
   /// Overwrites an element of a bf16 tensor of the source.
   void poke(const char* name, int64_t element, uint16_t bits) const {
@@ -77,7 +75,7 @@ class Quantize : public ::testing::Test {
     stream.seekp(offset);
     stream.write(reinterpret_cast<const char*>(&bits), 2);
   }
-  testing::ScratchFolder folder_;
+  fixtures::ScratchFolder folder_;
 };
 
 std::vector<float> decoded(const Weight& weight) {
@@ -259,11 +257,12 @@ TEST_F(Quantize, AWeightThatIsNotFiniteIsNamed) {
 
 TEST_F(Quantize, AQuantisedSourceNeedsItsFlag) {
   ASSERT_TRUE(quantize("once"));
-  const auto refused = quantize_model(path("once"), path("twice"), {}, no_progress);
+  const auto refused = quantize_model(path("once"), path("twice"), {}, fixtures::kNoProgress);
   ASSERT_FALSE(refused);
   for (const char* part : {"tensor '", "q6", "--requantize"})
     EXPECT_NE(refused.error().message.find(part), std::string::npos) << refused.error().message;
-  const auto accepted = quantize_model(path("once"), path("twice"), {.requantize = true}, no_progress);
+  const auto accepted =
+      quantize_model(path("once"), path("twice"), {.requantize = true}, fixtures::kNoProgress);
   ASSERT_TRUE(accepted) << accepted.error().message;
   EXPECT_TRUE(Model::load(path("twice")));
 }
@@ -277,7 +276,7 @@ TEST_F(Quantize, WhatIsThereIsReplacedOnlyWithForceAndOnlyAModel) {
   EXPECT_EQ(std::get<Moe>(Model::load(path("out"))->transformer().blocks[1].ffn).experts[0].up.dtype,
             DType::kPackedQ8);
   fs::create_directories(path("papers"));
-  testing::write_file(path("papers") / "thesis.txt", "years");
+  fixtures::write_file(path("papers") / "thesis.txt", "years");
   EXPECT_FALSE(quantize("papers", {.force = true}));
   EXPECT_TRUE(fs::exists(path("papers") / "thesis.txt"));
   // The source, and what is around it.
@@ -288,7 +287,7 @@ TEST_F(Quantize, WhatIsThereIsReplacedOnlyWithForceAndOnlyAModel) {
 
 TEST_F(Quantize, AFolderInTheWayIsNotTouched) {
   fs::create_directories(path("out.partial"));
-  testing::write_file(path("out.partial") / "notes.txt", "mine");
+  fixtures::write_file(path("out.partial") / "notes.txt", "mine");
   EXPECT_FALSE(quantize("out"));
   EXPECT_TRUE(fs::exists(path("out.partial") / "notes.txt"));
 }

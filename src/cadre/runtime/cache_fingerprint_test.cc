@@ -6,7 +6,7 @@
 namespace cadre {
 namespace {
 
-using testing::LoraFiles;
+using fixtures::LoraFiles;
 
 class CacheFingerprint : public ::testing::Test {
  protected:

@@ -6,8 +6,8 @@
 
 #include <cstring>
 
+#include "cadre/base/fixtures.h"
 #include "cadre/base/random.h"
-#include "cadre/base/scratch_folder_testing.h"
 #include "cadre/runtime/random_model.h"
 
 namespace cadre {
@@ -108,7 +108,7 @@ class EngineBits : public ::testing::TestWithParam<const char*> {
     return logits;
   }
 
-  testing::ScratchFolder scratch_;  // outlives the model, which maps its files
+  fixtures::ScratchFolder scratch_;  // outlives the model, which maps its files
   std::optional<Model> model_;
 };
 

@@ -7,7 +7,7 @@
 namespace cadre {
 namespace {
 
-using testing::LoraFiles;
+using fixtures::LoraFiles;
 
 TEST(Lora, TargetsNameModulesAsPeftDoes) {
   const LoraConfig config{.rank = 1, .alpha = 1, .targets = {"q_proj", "layers.1.mlp.up_proj"}};

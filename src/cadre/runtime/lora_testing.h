@@ -6,14 +6,14 @@
 #include <filesystem>
 
 #include "cadre/base/file.h"
+#include "cadre/base/fixtures.h"
 #include "cadre/base/random.h"
-#include "cadre/base/scratch_folder_testing.h"
 #include "cadre/formats/safetensors_writer.h"
 #include "cadre/runtime/engine.h"
 #include "cadre/runtime/lora.h"
 #include "cadre/runtime/random_model.h"
 
-namespace cadre::testing {
+namespace cadre::fixtures {
 
 /// The folders "model" and "adapter" in a folder that goes with this.
 class LoraFiles {
@@ -78,4 +78,4 @@ class LoraFiles {
   ScratchFolder folder_;
 };
 
-}  // namespace cadre::testing
+}  // namespace cadre::fixtures

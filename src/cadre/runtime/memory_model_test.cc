@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <filesystem>
 
-#include "cadre/base/scratch_folder_testing.h"
+#include "cadre/base/fixtures.h"
 #include "cadre/model/shapes.h"
 #include "cadre/runtime/engine.h"
 
@@ -22,8 +22,6 @@ Json small_shape() {
   return config;
 }
 
-constexpr auto no_progress = [](int64_t, int64_t) {};
-
 /// The bytes of every tensor that the model's family knows.
 std::vector<std::pair<std::string, std::vector<std::byte>>> bytes_of(const Model& model) {
   std::vector<std::pair<std::string, std::vector<std::byte>>> all;
@@ -36,12 +34,12 @@ std::vector<std::pair<std::string, std::vector<std::byte>>> bytes_of(const Model
 }
 
 TEST(MemoryModel, HasTheBytesOfTheModelOnDisk) {
-  const testing::ScratchFolder scratch;
+  const fixtures::ScratchFolder scratch;
   const auto folder = scratch / "model";
   for (const DType type : {DType::kF32, DType::kBF16, DType::kPackedQ4, DType::kPackedMXFP4}) {
     std::filesystem::remove_all(folder);
     const RandomModelOptions options{.type = type, .seed = 5, .threads = 2};
-    ASSERT_TRUE(write_random_model(small_shape(), folder, options, no_progress));
+    ASSERT_TRUE(write_random_model(small_shape(), folder, options, fixtures::kNoProgress));
     const Model on_disk = Model::load(folder).value();
     int64_t heard = 0;
     int64_t total = 0;
@@ -61,7 +59,7 @@ TEST(MemoryModel, HasTheBytesOfTheModelOnDisk) {
 
 TEST(MemoryModel, MoreThanTheMachineHasIsAnErrorBeforeAnythingIsMade) {
   const auto model = make_random_model(named_shape("deepseek-v3").value(), "deepseek-v3",
-                                       {.type = DType::kF32}, no_progress);
+                                       {.type = DType::kF32}, fixtures::kNoProgress);
   ASSERT_FALSE(model);
   EXPECT_EQ(model.error().kind, ErrorKind::kTooLarge);
   EXPECT_NE(model.error().message.find("TB"), std::string::npos) << model.error().message;
@@ -70,13 +68,14 @@ TEST(MemoryModel, MoreThanTheMachineHasIsAnErrorBeforeAnythingIsMade) {
 TEST(MemoryModel, AConfigurationThatCannotRunNamesItsField) {
   Json config = small_shape();
   config["hidden_size"] = -1;
-  const auto model = make_random_model(config, "broken", {}, no_progress);
+  const auto model = make_random_model(config, "broken", {}, fixtures::kNoProgress);
   ASSERT_FALSE(model);
   EXPECT_NE(model.error().message.find("hidden_size"), std::string::npos) << model.error().message;
 }
 
 TEST(FillWithCopies, DecodesAtADepthAsIfThePagesHadBeenComputed) {
-  const Model model = make_random_model(small_shape(), "memory", {.type = DType::kF32}, no_progress).value();
+  const Model model =
+      make_random_model(small_shape(), "memory", {.type = DType::kF32}, fixtures::kNoProgress).value();
   Engine engine = Engine::create(model, {.cpu = {.threads = 1}, .context_tokens = 5 * kPageTokens}).value();
   std::vector<int32_t> prompt(static_cast<size_t>(kPageTokens));
   for (size_t i = 0; i < prompt.size(); ++i) prompt[i] = static_cast<int32_t>(i * 11 % 300);

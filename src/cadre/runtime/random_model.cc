@@ -17,19 +17,19 @@ namespace {
 
 /// One block is written while the next is made, so two are in memory.
 constexpr int64_t kBlockBytes = int64_t{16} << 20;
-constexpr int64_t kPieceBytes = int64_t{1} << 20;
 constexpr int64_t kSmallFilesBytes = int64_t{1} << 20;  // room for the tokenizer and configurations
 
-/// A run of one tensor's units in a block.
-struct Piece {
-  size_t tensor = 0;
-  int64_t first = 0;
-  int64_t count = 0;
-  int64_t offset = 0;  ///< bytes into the block
-  int64_t bytes = 0;
-};
-
 struct Block {
+  static constexpr int64_t kPieceBytes = int64_t{1} << 20;
+  /// A run of one tensor's units.
+  struct Piece {
+    size_t tensor = 0;
+    int64_t first = 0;
+    int64_t count = 0;
+    int64_t offset = 0;  ///< bytes into the block
+    int64_t bytes = 0;
+  };
+
   std::vector<Piece> pieces;
   std::vector<std::byte> data = std::vector<std::byte>(kBlockBytes);
 };
@@ -45,7 +45,7 @@ class BlockCutter {
     for (int64_t used = 0; tensor_ < tensors_.size();) {
       const RandomTensor& tensor = tensors_[tensor_];
       // Whole fours, as RandomWeights wants them, even of units larger than a piece.
-      const int64_t most = std::max<int64_t>(kPieceBytes / tensor.unit_bytes / 4, 1) * 4;
+      const int64_t most = std::max<int64_t>(Block::kPieceBytes / tensor.unit_bytes / 4, 1) * 4;
       const int64_t count = std::min(most, tensor.units - first_);
       const int64_t bytes = count * tensor.unit_bytes;
       if (used + bytes > kBlockBytes) return;
@@ -65,7 +65,7 @@ class BlockCutter {
 };
 
 Status write_block(SafetensorsWriter& writer, const std::vector<RandomTensor>& tensors, const Block& block) {
-  for (const Piece& piece : block.pieces)
+  for (const Block::Piece& piece : block.pieces)
     CADRE_CHECK_OK(writer.write(
         tensors[piece.tensor].spec.name,
         std::span(block.data).subspan(static_cast<size_t>(piece.offset), static_cast<size_t>(piece.bytes))));
@@ -74,7 +74,7 @@ Status write_block(SafetensorsWriter& writer, const std::vector<RandomTensor>& t
 
 int64_t block_bytes(const Block& block) {
   int64_t bytes = 0;
-  for (const Piece& piece : block.pieces) bytes += piece.bytes;
+  for (const Block::Piece& piece : block.pieces) bytes += piece.bytes;
   return bytes;
 }
 
@@ -97,7 +97,7 @@ Status write_tensors(SafetensorsWriter& writer, const std::vector<RandomTensor>&
         status = write_block(writer, tensors, written);
         return;
       }
-      const Piece& piece = made.pieces[static_cast<size_t>(task - 1)];
+      const Block::Piece& piece = made.pieces[static_cast<size_t>(task - 1)];
       generator.make(tensors[piece.tensor], piece.first, piece.count, made.data.data() + piece.offset);
     });
     CADRE_CHECK_OK(std::move(status));

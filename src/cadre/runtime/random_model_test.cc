@@ -6,8 +6,8 @@
 #include <filesystem>
 
 #include "cadre/base/file.h"
+#include "cadre/base/fixtures.h"
 #include "cadre/base/interrupt.h"
-#include "cadre/base/scratch_folder_testing.h"
 #include "cadre/model/shapes.h"
 #include "cadre/runtime/model.h"
 #include "cadre/tensor/blocks.h"
@@ -23,11 +23,11 @@ class RandomModel : public ::testing::Test {
   void TearDown() override { clear_interrupt(); }
   fs::path path(const char* name) const { return folder_ / name; }
 
-  testing::ScratchFolder folder_;
+  fixtures::ScratchFolder folder_;
 };
 
 /// Tensors of more than one piece, of no whole number of draws, and of nearly nothing.
-Json small_shape() {
+Json odd_shape() {
   Json config = *named_shape("cadre-s");
   config["num_hidden_layers"] = 2;
   config["hidden_size"] = 252;
@@ -35,8 +35,6 @@ Json small_shape() {
   config["kv_lora_rank"] = 63;
   return config;
 }
-
-constexpr auto no_progress = [](int64_t, int64_t) {};
 
 Result<Tokenizer> tokenizer_of(const fs::path& model) {
   CADRE_TRY(const std::string json, read_text_file(model / "tokenizer.json"));
@@ -51,21 +49,23 @@ std::string weights_of(const fs::path& model) { return *read_text_file(model / "
 TEST_F(RandomModel, BytesDependOnTheSeedAndNotOnThreads) {
   for (const DType type : {DType::kBF16, DType::kF32}) {
     for (const int threads : {1, 2, 5}) {
-      const auto report = write_random_model(small_shape(), path(fmt::format("{}", threads).c_str()),
-                                             {.type = type, .seed = 7, .threads = threads}, no_progress);
+      const auto report =
+          write_random_model(odd_shape(), path(fmt::format("{}", threads).c_str()),
+                             {.type = type, .seed = 7, .threads = threads}, fixtures::kNoProgress);
       ASSERT_TRUE(report) << report.error().message;
     }
     const std::string one = weights_of(path("1"));
     EXPECT_TRUE(one == weights_of(path("2")));
     EXPECT_TRUE(one == weights_of(path("5")));
-    ASSERT_TRUE(write_random_model(small_shape(), path("other"), {.type = type, .seed = 8}, no_progress));
+    ASSERT_TRUE(
+        write_random_model(odd_shape(), path("other"), {.type = type, .seed = 8}, fixtures::kNoProgress));
     EXPECT_FALSE(one == weights_of(path("other")));
     for (const char* name : {"1", "2", "5", "other"}) fs::remove_all(path(name));
   }
 }
 
 TEST_F(RandomModel, TheDirectoryLoadsAndItsTokenizerSpeaks) {
-  const auto report = write_random_model(*named_shape("cadre-s"), path("model"), {}, no_progress);
+  const auto report = write_random_model(*named_shape("cadre-s"), path("model"), {}, fixtures::kNoProgress);
   ASSERT_TRUE(report) << report.error().message;
   EXPECT_TRUE(report->has_tokenizer);
 
@@ -86,10 +86,10 @@ TEST_F(RandomModel, TheDirectoryLoadsAndItsTokenizerSpeaks) {
 }
 
 TEST_F(RandomModel, BytesOfTheTokenizerKeepClearOfSpecialIds) {
-  Json config = small_shape();
+  Json config = odd_shape();
   config["bos_token_id"] = 3;
   config["eos_token_id"] = Json::array({200, 5});
-  ASSERT_TRUE(write_random_model(config, path("model"), {}, no_progress));
+  ASSERT_TRUE(write_random_model(config, path("model"), {}, fixtures::kNoProgress));
   const auto tokenizer = tokenizer_of(path("model"));
   ASSERT_TRUE(tokenizer) << tokenizer.error().message;
   for (const int32_t id : {3, 5, 200}) EXPECT_TRUE(tokenizer->is_special(id)) << id;
@@ -97,9 +97,9 @@ TEST_F(RandomModel, BytesOfTheTokenizerKeepClearOfSpecialIds) {
 }
 
 TEST_F(RandomModel, ASmallVocabularyHasNoTokenizer) {
-  Json config = small_shape();
+  Json config = odd_shape();
   config["vocab_size"] = 96;
-  const auto report = write_random_model(config, path("model"), {}, no_progress);
+  const auto report = write_random_model(config, path("model"), {}, fixtures::kNoProgress);
   ASSERT_TRUE(report) << report.error().message;
   EXPECT_FALSE(report->has_tokenizer);
   EXPECT_FALSE(fs::exists(path("model") / "tokenizer.json"));
@@ -107,7 +107,8 @@ TEST_F(RandomModel, ASmallVocabularyHasNoTokenizer) {
 }
 
 TEST_F(RandomModel, WeightsAreNormalAndGainsAreOne) {
-  ASSERT_TRUE(write_random_model(*named_shape("cadre-s"), path("model"), {.type = DType::kF32}, no_progress));
+  ASSERT_TRUE(write_random_model(*named_shape("cadre-s"), path("model"), {.type = DType::kF32},
+                                 fixtures::kNoProgress));
   const auto model = Model::load(path("model"));
   ASSERT_TRUE(model) << model.error().message;
   const Weight& embedding = model->transformer().embedding;
@@ -135,9 +136,9 @@ TEST_F(RandomModel, WeightsAreNormalAndGainsAreOne) {
 
 TEST_F(RandomModel, ACutModelHasTheSameLayers) {
   Json config = *named_shape("cadre-s");
-  ASSERT_TRUE(write_random_model(config, path("whole"), {.seed = 1}, no_progress));
+  ASSERT_TRUE(write_random_model(config, path("whole"), {.seed = 1}, fixtures::kNoProgress));
   ASSERT_TRUE(cut_layers(config, 2));
-  ASSERT_TRUE(write_random_model(config, path("cut"), {.seed = 1}, no_progress));
+  ASSERT_TRUE(write_random_model(config, path("cut"), {.seed = 1}, fixtures::kNoProgress));
   const auto whole = Checkpoint::open(path("whole"));
   const auto cut = Checkpoint::open(path("cut"));
   ASSERT_TRUE(whole && cut);
@@ -163,29 +164,29 @@ TEST_F(RandomModel, AnInterruptLeavesNothing) {
 TEST_F(RandomModel, AFolderInUseIsRefusedAndAnEmptyOneIsFilled) {
   fs::create_directories(path("used"));
   ASSERT_TRUE(write_text_file(path("used") / "note", "mine"));
-  const auto refused = write_random_model(small_shape(), path("used"), {}, no_progress);
+  const auto refused = write_random_model(odd_shape(), path("used"), {}, fixtures::kNoProgress);
   ASSERT_FALSE(refused);
   EXPECT_NE(refused.error().message.find("not empty"), std::string::npos) << refused.error().message;
   EXPECT_EQ(*read_text_file(path("used") / "note"), "mine");
 
   fs::create_directories(path("empty"));
-  EXPECT_TRUE(write_random_model(small_shape(), path("empty/"), {}, no_progress));
+  EXPECT_TRUE(write_random_model(odd_shape(), path("empty/"), {}, fixtures::kNoProgress));
   EXPECT_TRUE(fs::exists(path("empty") / "config.json"));
 }
 
 TEST_F(RandomModel, TooLittleDiskIsSaidBeforeAnythingIsWritten) {
   Json config = *named_shape("cadre-280b");
   config["n_routed_experts"] = 512;  // 11 TB
-  const auto report = write_random_model(config, path("model"), {}, no_progress);
+  const auto report = write_random_model(config, path("model"), {}, fixtures::kNoProgress);
   ASSERT_FALSE(report);
   EXPECT_EQ(report.error().kind, ErrorKind::kTooLarge) << report.error().message;
   EXPECT_TRUE(folder_.empty());
 }
 
 TEST_F(RandomModel, AConfigurationThatCannotRunNamesItsField) {
-  Json config = small_shape();
+  Json config = odd_shape();
   config["hidden_act"] = "gelu";
-  const auto report = write_random_model(config, path("model"), {}, no_progress);
+  const auto report = write_random_model(config, path("model"), {}, fixtures::kNoProgress);
   ASSERT_FALSE(report);
   EXPECT_NE(report.error().message.find("hidden_act"), std::string::npos) << report.error().message;
 }

@@ -7,7 +7,7 @@
 #include <fstream>
 #include <thread>
 
-#include "cadre/base/scratch_folder_testing.h"
+#include "cadre/base/fixtures.h"
 #include "cadre/runtime/samplable_tokens.h"
 #include "cadre/runtime/scheduler_testing.h"
 
@@ -317,7 +317,7 @@ class SnapshotTest : public SchedulerTest {
     return {heard->tokens, heard->stats, scheduler->stats()};
   }
 
-  testing::ScratchFolder folder_;
+  fixtures::ScratchFolder folder_;
 };
 
 TEST_F(SnapshotTest, PrefixesSurviveARestart) {

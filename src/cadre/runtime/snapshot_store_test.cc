@@ -4,7 +4,7 @@
 
 #include <fstream>
 
-#include "cadre/base/scratch_folder_testing.h"
+#include "cadre/base/fixtures.h"
 
 namespace cadre {
 namespace {
@@ -39,7 +39,7 @@ class SnapshotStoreTest : public ::testing::Test {
     return paths;
   }
 
-  testing::ScratchFolder scratch_;
+  fixtures::ScratchFolder scratch_;
   const fs::path folder_ = scratch_ / "snapshots";  ///< not there yet
 };
 
@@ -123,7 +123,7 @@ TEST_F(SnapshotStoreTest, TheLeastRecentlyUsedGoesFirst) {
 
 TEST_F(SnapshotStoreTest, WhatCannotBeUsedIsAnError) {
   EXPECT_FALSE(SnapshotStore::open(folder_, kPage - 1, 1, kPage).has_value());
-  testing::write_file(folder_, "a file");
+  fixtures::write_file(folder_, "a file");
   const auto blocked = SnapshotStore::open(folder_, 10 * kPage, 1, kPage);
   ASSERT_FALSE(blocked.has_value());
   EXPECT_NE(blocked.error().message.find(folder_.string()), std::string::npos);
@@ -132,7 +132,7 @@ TEST_F(SnapshotStoreTest, WhatCannotBeUsedIsAnError) {
 TEST_F(SnapshotStoreTest, UnfinishedFilesOfOthersGoAndFailuresAreCounted) {
   fs::create_directories(folder_);
   const fs::path old = folder_ / "0000000000000001-0000000000000002.kv.partial-abcdef";
-  testing::write_file(old, "half");
+  fixtures::write_file(old, "half");
   fs::last_write_time(old, fs::file_time_type::clock::now() - std::chrono::hours(2));
   auto store = open();
   EXPECT_FALSE(fs::exists(old));

@@ -1,12 +1,10 @@
-// The Anthropic API over a scheduler whose answer is known: "Hello there, world."
+// The Anthropic API over a scheduler whose answer is known.
 #include "cadre/server/anthropic.h"
 
 #include "cadre/server/server_testing.h"
 
 namespace cadre::server {
 namespace {
-
-constexpr const char* kAnswer = "Hello there, world.";
 
 class Anthropic : public ServiceTest {
  protected:

@@ -58,7 +58,7 @@ TEST_F(HttpServerTest, AnswersManyRequestsOnOneConnection) {
     EXPECT_NE(answer.find("x-request-id: req_"), std::string::npos) << answer;
   }
   client.send(chat(false));
-  EXPECT_NE(client.receive("Hello there, world.").find("200 OK"), std::string::npos);
+  EXPECT_NE(client.receive(kAnswer).find("200 OK"), std::string::npos);
 }
 
 TEST_F(HttpServerTest, ManyConnectionsAtOnceAllGetTheirAnswers) {
@@ -72,7 +72,7 @@ TEST_F(HttpServerTest, ManyConnectionsAtOnceAllGetTheirAnswers) {
       Client client(port);
       for (int k = 0; k < kRequests; ++k) {
         client.send(chat(false));
-        if (client.receive("Hello there, world.").empty()) return;
+        if (client.receive(kAnswer).empty()) return;
         ++answered;
       }
     });
@@ -171,7 +171,7 @@ TEST_F(HttpServerTest, TokensThatComeSoonGoInOneEvent) {
     events += content.empty() ? 0 : 1;
     text += content;
   }
-  EXPECT_EQ(text, "Hello there, world.");
+  EXPECT_EQ(text, kAnswer);
   ASSERT_GT(scheduler.answer.size(), 3u);
   EXPECT_LE(events, 2u) << answer;  // the first token, if it was sent before the second came, and the rest
 }

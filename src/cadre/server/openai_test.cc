@@ -1,11 +1,9 @@
-// The endpoints of the OpenAI API over a scheduler whose answer is known: "Hello there, world."
+// The endpoints of the OpenAI API over a scheduler whose answer is known.
 #include "cadre/server/server_testing.h"
 #include "cadre/text/utf8.h"
 
 namespace cadre::server {
 namespace {
-
-constexpr const char* kAnswer = "Hello there, world.";
 
 class OpenAi : public ServiceTest {
  protected:

@@ -211,10 +211,12 @@ inline std::vector<int32_t> tokens_of(const std::string& text) {
 
 inline Json json(const std::string& text) { return parse_json(text, "test").value(); }
 
-/// A service over a fake scheduler, and what is asked of it.
+constexpr const char* kAnswer = "Hello there, world.";
+
+/// A service over a fake scheduler, which gives kAnswer to all, and what is asked of it.
 class ServiceTest : public ::testing::Test {
  protected:
-  ServiceTest() { scheduler.answer = tokens_of("Hello there, world."); }
+  ServiceTest() { scheduler.answer = tokens_of(kAnswer); }
 
   Service& service() {
     if (!service_) {

@@ -24,7 +24,7 @@ constexpr std::string_view kTurns = R"([{"role": "system", "content": "S"}, {"ro
     {"role": "assistant", "content": "<think>t</think>b"}, {"role": "system", "content": "T"},
     {"role": "user", "content": "c"}])";
 
-constexpr std::string_view kCalls = R"([{"role": "user", "content": "a"},
+constexpr std::string_view kToolCalls = R"([{"role": "user", "content": "a"},
     {"role": "assistant", "content": "look", "tool_calls": [
         {"type": "function", "function": {"name": "f", "arguments": {"x": 1}}},
         {"type": "function", "function": {"name": "g", "arguments": "{}"}}]},
@@ -41,7 +41,7 @@ TEST(ChatLegacy, V2) {
 TEST(ChatLegacy, V3) {
   EXPECT_EQ(shown(LegacyFormat::kV3, kTurns), "[B]S\n\nT[U]a[A]<think>t</think>b[E][U]c[A]");
   EXPECT_EQ(
-      shown(LegacyFormat::kV3, kCalls),
+      shown(LegacyFormat::kV3, kToolCalls),
       "[B][U]a[A]look<|tool_calls_begin|><|tool_call_begin|>function<|tool_sep|>f\n```json\n{\"x\": 1}\n```"
       "<|tool_call_end|>\n<|tool_call_begin|>function<|tool_sep|>g\n```json\n{}\n```<|tool_call_end|>"
       "<|tool_calls_end|>[E]<|tool_outputs_begin|><|tool_output_begin|>rf<|tool_output_end|>\n"
@@ -60,14 +60,14 @@ TEST(ChatLegacy, V31) {
       "[B][U]1+1?[A]<think>");
   EXPECT_EQ(shown(LegacyFormat::kV31, kTurns), "[B]S\n\nT[U]a[A]</think>b[E][U]c[A]</think>");
   EXPECT_EQ(
-      shown(LegacyFormat::kV31, kCalls),
+      shown(LegacyFormat::kV31, kToolCalls),
       "[B][U]a[A]</think>look<|tool_calls_begin|><|tool_call_begin|>f<|tool_sep|>{\"x\": 1}<|tool_call_end|>"
       "<|tool_call_begin|>g<|tool_sep|>{}<|tool_call_end|><|tool_calls_end|>[E]"
       "<|tool_output_begin|>rf<|tool_output_end|><|tool_output_begin|>rg<|tool_output_end|>done[E]");
 }
 
 TEST(ChatLegacy, V32) {
-  EXPECT_EQ(shown(LegacyFormat::kV32, kCalls),
+  EXPECT_EQ(shown(LegacyFormat::kV32, kToolCalls),
             "[B][U]a[A]</think>look\n\n<|DSML|function_calls>\n<|DSML|invoke name=\"f\">\n"
             "<|DSML|parameter name=\"x\" string=\"false\">1</|DSML|parameter>\n</|DSML|invoke>\n"
             "<|DSML|invoke name=\"g\">\n</|DSML|invoke>\n</|DSML|function_calls>[E]\n\n<function_results>\n"

@@ -1,22 +1,19 @@
 #pragma once
 /// Shared by the tokenizer's tests: where the golden files lie, and small vocabularies.
 
-#include <cstdlib>
 #include <filesystem>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "cadre/base/json.h"
+#include "cadre/base/shared_folder_testing.h"
 #include "cadre/text/bpe.h"
 #include "cadre/text/tokenizer.h"
 
 namespace cadre {
 
-inline std::filesystem::path shared_folder() {
-  const char* const folder = std::getenv("CADRE_SHARED");
-  return folder != nullptr ? folder : CADRE_SOURCE_DIR "/../shared";
-}
+using fixtures::shared_folder;
 
 /// Skips the test where the golden data is not installed.
 #define CADRE_REQUIRE_SHARED(path)                                                             \

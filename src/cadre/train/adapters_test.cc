@@ -3,20 +3,20 @@
 #include <cmath>
 #include <filesystem>
 
-#include "cadre/base/scratch_folder_testing.h"
+#include "cadre/base/fixtures.h"
 #include "cadre/data/prepare.h"
 #include "cadre/data/test_corpus.h"
 #include "cadre/runtime/engine.h"
 #include "cadre/runtime/random_model.h"
-#include "cadre/train/testing.h"
+#include "cadre/train/train_testing.h"
 #include "cadre/train/trainer.h"
 
 namespace cadre::train {
 namespace {
 
-using cadre::testing::ScratchFolder;
-using testing::RandomBatch;
-using testing::small_model;
+using cadre::fixtures::ScratchFolder;
+using fixtures::RandomBatch;
+using fixtures::small_model;
 
 constexpr int64_t kVocabulary = 300;
 
@@ -140,11 +140,11 @@ class LoraRun : public ::testing::Test {
  protected:
   static void SetUpTestSuite() {
     scratch_ = std::make_unique<ScratchFolder>();
-    const auto tokenizer = cadre::testing::small_tokenizer(*scratch_, kVocabulary);
-    const std::vector files = {scratch_->file("stories.jsonl", cadre::testing::numbered_stories(60))};
+    const auto tokenizer = cadre::fixtures::small_tokenizer(*scratch_, kVocabulary);
+    const std::vector files = {scratch_->file("stories.jsonl", cadre::fixtures::numbered_stories(60))};
     ASSERT_TRUE(prepare_corpus(files, tokenizer, *scratch_ / "shards",
-                               {.held_out = 0.2, .shard_tokens = 4000}, cadre::testing::kNoProgress));
-    Json shape = testing::small_shape();
+                               {.held_out = 0.2, .shard_tokens = 4000}, cadre::fixtures::kNoProgress));
+    Json shape = fixtures::small_shape();
     shape["vocab_size"] = kVocabulary;
     Json json = document("base", 60);
     json.erase("start_from");
@@ -228,8 +228,8 @@ TEST_F(LoraRun, ResumedIsUninterruptedBitForBit) {
   ASSERT_EQ(run(constant), "");
   ASSERT_EQ(run(first), "");
   ASSERT_EQ(run(second, true), "");
-  EXPECT_EQ(cadre::testing::read_file(at("whole/step-00000004") / kLoraWeightsFile),
-            cadre::testing::read_file(at("parts/step-00000004") / kLoraWeightsFile));
+  EXPECT_EQ(cadre::fixtures::read_file(at("whole/step-00000004") / kLoraWeightsFile),
+            cadre::fixtures::read_file(at("parts/step-00000004") / kLoraWeightsFile));
 }
 
 TEST_F(LoraRun, RecomputesWithTheSameBitsAndFitsABudgetOfMemory) {
@@ -238,8 +238,8 @@ TEST_F(LoraRun, RecomputesWithTheSameBitsAndFitsABudgetOfMemory) {
   recomputed["recompute"] = true;
   ASSERT_EQ(run(kept), "");
   ASSERT_EQ(run(recomputed), "");
-  EXPECT_EQ(cadre::testing::read_file(at("kept/step-00000002") / kLoraWeightsFile),
-            cadre::testing::read_file(at("recomputed/step-00000002") / kLoraWeightsFile));
+  EXPECT_EQ(cadre::fixtures::read_file(at("kept/step-00000002") / kLoraWeightsFile),
+            cadre::fixtures::read_file(at("recomputed/step-00000002") / kLoraWeightsFile));
 
   const auto rows_with = [](double memory_gb) {
     Json json = document("budget", 2);
@@ -270,7 +270,7 @@ TEST_F(LoraRun, AnAdapterOfZerosIsTheIdentityBitForBit) {
 }
 
 TEST_F(LoraRun, AMatrixThatTheBaseStoresAsTwoTakesNoAdapter) {
-  Json shape = testing::small_shape();
+  Json shape = fixtures::small_shape();
   shape["vocab_size"] = kVocabulary;
   ASSERT_TRUE(write_random_model(shape, at("packed"), {.type = DType::kPackedQ8}, [](int64_t, int64_t) {}));
   Json json = document("of-packed", 2);
@@ -293,7 +293,7 @@ TEST_F(LoraRun, MistakesAreNamed) {
   json["lora"]["targets"] = "q_b_proj";
   EXPECT_NE(run(json).find("lora.targets"), std::string::npos);
   json = document("mistakes", 2);
-  json["model"] = testing::small_shape();
+  json["model"] = fixtures::small_shape();
   json.erase("start_from");
   EXPECT_NE(run(json).find("start_from"), std::string::npos);
 

@@ -3,15 +3,15 @@
 #include <cmath>
 
 #include "cadre/train/capacity.h"
-#include "cadre/train/testing.h"
+#include "cadre/train/train_testing.h"
 
 namespace cadre::train {
 namespace {
 
-using testing::expect_router_gradients;
-using testing::RandomBatch;
-using testing::small_model;
-using testing::small_shape;
+using fixtures::expect_router_gradients;
+using fixtures::RandomBatch;
+using fixtures::small_model;
+using fixtures::small_shape;
 
 /// The value of the losses, and, with `gradient`, their gradient in the model.
 double auxiliary_loss(Pass& pass, Balance& balance, const RandomBatch& batch, bool& same_choice,

@@ -4,14 +4,14 @@
 
 #include "cadre/train/muon.h"
 #include "cadre/train/schedule.h"
-#include "cadre/train/testing.h"
+#include "cadre/train/train_testing.h"
 
 namespace cadre::train {
 namespace {
 
-using testing::all_values;
-using testing::RandomBatch;
-using testing::small_model;
+using fixtures::all_values;
+using fixtures::RandomBatch;
+using fixtures::small_model;
 
 TEST(Orthogonalise, BringsSingularValuesNearOne) {
   const std::unique_ptr<Backend> backend = make_reference_backend();
@@ -89,7 +89,7 @@ TEST(GradientNorm, IsThatOfAllParameters) {
   const auto backend = make_cpu_backend({.threads = 2}).value();
   Pass::create(model, *backend, 32).value()->run(RandomBatch({9}).batch(), {.scale = 1});
   double sum = 0;
-  for (const float g : testing::all_gradients(model)) sum += double{g} * double{g};
+  for (const float g : fixtures::all_gradients(model)) sum += double{g} * double{g};
   EXPECT_NEAR(gradient_norm(model, *backend->gradients()), std::sqrt(sum), 1e-5 * std::sqrt(sum));
 }
 

@@ -6,15 +6,15 @@
 #include "cadre/model/fallback.h"
 #include "cadre/runtime/engine.h"
 #include "cadre/train/balance.h"
-#include "cadre/train/testing.h"
+#include "cadre/train/train_testing.h"
 
 namespace cadre::train {
 namespace {
 
-using testing::all_gradients;
-using testing::RandomBatch;
-using testing::small_model;
-using testing::small_shape;
+using fixtures::all_gradients;
+using fixtures::RandomBatch;
+using fixtures::small_model;
+using fixtures::small_shape;
 
 /// Larger weights than training starts from, so that every path carries a gradient that differences can see.
 TrainableModel lively_model(const Json& shape) {

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "cadre/train/testing.h"
+#include "cadre/train/train_testing.h"
 
 namespace cadre::train {
 namespace {
@@ -114,13 +114,13 @@ TEST(ExpertDropout, TakesTheLeastConfidentTokensInTheLastTenth) {
 }
 
 TEST(ExpertDropout, GradientOfWhatIsLeftMatchesFiniteDifferences) {
-  const TrainableModel model = testing::small_model();
+  const TrainableModel model = fixtures::small_model();
   for (const Parameter& parameter : model.parameters())
     if (parameter.role != WeightRole::kNorm)
       for (float& value : parameter.values()) value *= 20;
   const std::unique_ptr<Backend> backend = make_reference_backend();
   const auto pass = Pass::create(model, *backend, 32, {.max_k = 3}).value();
-  const testing::RandomBatch batch({11, 6});
+  const fixtures::RandomBatch batch({11, 6});
   RandomRouting routing(model.config(), {.lowest_k = 3, .highest_k = 3, .share = 1, .dropout = 0.3}, 1, 100);
   routing.begin_pass(50, 0);
   const RoutingPolicy policy = routing.dropout();
@@ -130,7 +130,7 @@ TEST(ExpertDropout, GradientOfWhatIsLeftMatchesFiniteDifferences) {
         {.scale = 1, .gradient = gradient, .policies = std::span(&policy, 1), .top_k = routing.top_k()});
   };
   loss(true);
-  testing::expect_router_gradients(model, loss);
+  fixtures::expect_router_gradients(model, loss);
 }
 
 }  // namespace

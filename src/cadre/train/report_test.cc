@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "cadre/base/scratch_folder_testing.h"
+#include "cadre/base/fixtures.h"
 #include "cadre/data/test_corpus.h"
 #include "cadre/train/run_log.h"
 #include "cadre/train/samples.h"
@@ -11,8 +11,8 @@
 namespace cadre::train {
 namespace {
 
-using cadre::testing::read_file;
-using cadre::testing::ScratchFolder;
+using cadre::fixtures::read_file;
+using cadre::fixtures::ScratchFolder;
 
 StepReport report_of(int64_t step) {
   StepReport report{.step = step,

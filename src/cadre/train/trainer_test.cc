@@ -5,21 +5,21 @@
 #include <csignal>
 #include <limits>
 
+#include "cadre/base/fixtures.h"
 #include "cadre/base/interrupt.h"
-#include "cadre/base/scratch_folder_testing.h"
 #include "cadre/data/prepare.h"
 #include "cadre/data/test_corpus.h"
 #include "cadre/tensor/convert.h"
-#include "cadre/train/testing.h"
+#include "cadre/train/train_testing.h"
 
 namespace cadre::train {
 namespace {
 
-using cadre::testing::read_file;
-using cadre::testing::ScratchFolder;
-using testing::all_values;
+using cadre::fixtures::read_file;
+using cadre::fixtures::ScratchFolder;
+using fixtures::all_values;
 
-constexpr int64_t kVocabulary = 300;
+constexpr int64_t kTrainVocabulary = 300;
 
 /// Keeps reports; may interrupt after a step.
 class Watch : public TrainListener {
@@ -41,17 +41,17 @@ class TrainerTest : public ::testing::Test {
  protected:
   static void SetUpTestSuite() {
     scratch_ = std::make_unique<ScratchFolder>();
-    const auto tokenizer = cadre::testing::small_tokenizer(*scratch_, kVocabulary);
-    const std::vector files = {scratch_->file("stories.jsonl", cadre::testing::numbered_stories(60))};
+    const auto tokenizer = cadre::fixtures::small_tokenizer(*scratch_, kTrainVocabulary);
+    const std::vector files = {scratch_->file("stories.jsonl", cadre::fixtures::numbered_stories(60))};
     const auto made = prepare_corpus(files, tokenizer, *scratch_ / "shards",
-                                     {.held_out = 0.2, .shard_tokens = 4000}, cadre::testing::kNoProgress);
+                                     {.held_out = 0.2, .shard_tokens = 4000}, cadre::fixtures::kNoProgress);
     ASSERT_TRUE(made) << made.error().message;
   }
   static void TearDownTestSuite() { scratch_.reset(); }
 
   static Json document(const std::string& out, int64_t steps = 6) {
-    Json shape = testing::small_shape();
-    shape["vocab_size"] = kVocabulary;
+    Json shape = fixtures::small_shape();
+    shape["vocab_size"] = kTrainVocabulary;
     Json json{{"model", shape},
               {"data", "shards"},
               {"tokenizer", "tok"},
@@ -92,7 +92,7 @@ TEST_F(TrainerTest, LearnsAndWritesAModelThatLoads) {
   Watch watch;
   ASSERT_TRUE(trainer->run(watch).has_value());
   ASSERT_EQ(watch.reports.size(), 40u);
-  EXPECT_NEAR(watch.reports[0].loss, std::log(double{kVocabulary}), 0.2);
+  EXPECT_NEAR(watch.reports[0].loss, std::log(double{kTrainVocabulary}), 0.2);
   EXPECT_LT(watch.reports.back().loss, watch.reports[0].loss - 1.5);
   ASSERT_TRUE(watch.reports.back().held_out_loss.has_value());
   EXPECT_LT(*watch.reports.back().held_out_loss, *watch.reports[19].held_out_loss);

@@ -17,17 +17,6 @@ using Row = std::vector<double>;
 
 const float* row_of(const Weight& w, int64_t r) { return reinterpret_cast<const float*>(w.row(r)); }
 
-/// A value as a matrix product sees it.
-double input(float value, Compute compute) {
-  return double{compute == Compute::kBF16 ? round_to_bf16(value) : value};
-}
-
-double dot(const float* a, const float* b, int64_t count, Compute compute = Compute::kF32) {
-  double sum = 0;
-  for (int64_t i = 0; i < count; ++i) sum += input(a[i], compute) * input(b[i], compute);
-  return sum;
-}
-
 /// Softmax over the keys that row t sees.
 Row probabilities(const CausalAttention& args, const SequenceRows& sequence, int64_t t, int64_t head) {
   const int64_t kv_head = head / (args.q.heads / args.k.heads);

@@ -32,6 +32,16 @@ void round_to_int8(std::vector<float>& x) {
 
 }  // namespace
 
+double input(float value, Compute compute) {
+  return double{compute == Compute::kBF16 ? round_to_bf16(value) : value};
+}
+
+double dot(const float* a, const float* b, int64_t count, Compute compute) {
+  double sum = 0;
+  for (int64_t i = 0; i < count; ++i) sum += input(a[i], compute) * input(b[i], compute);
+  return sum;
+}
+
 std::vector<float> rounded_inputs(const float* x, int64_t width, const Weight& w, Compute compute) {
   std::vector<float> rounded(x, x + width);
   if (compute == Compute::kBF16)

@@ -3,16 +3,6 @@
 #include "cadre/kernels/reference/reference.h"
 
 namespace cadre::reference {
-namespace {
-
-double dot(const float* w, const float* x, int64_t count) {
-  double sum = 0;
-  for (int64_t i = 0; i < count; ++i) sum += double{w[i]} * double{x[i]};
-  return sum;
-}
-
-}  // namespace
-
 void expert_ffn(const ExpertFfn& args) {
   const int64_t d = args.x.width;
   std::vector<double> y(static_cast<size_t>(args.y.rows * d), 0.0);

@@ -25,6 +25,10 @@ void expert_ffn(const ExpertFfn& args);
 /// A row of inputs as a product with w sees it.
 std::vector<float> rounded_inputs(const float* x, int64_t width, const Weight& w, Compute compute);
 
+/// A value as a product of floats sees it, and the sum of such products.
+double input(float value, Compute compute);
+double dot(const float* a, const float* b, int64_t count, Compute compute = Compute::kF32);
+
 /// All of w as the product sees it, [rows, cols].
 std::vector<float> decoded(const Weight& w, Compute compute);
 

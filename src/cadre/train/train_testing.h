@@ -9,7 +9,7 @@
 #include "cadre/base/random.h"
 #include "cadre/train/pass.h"
 
-namespace cadre::train::testing {
+namespace cadre::train::fixtures {
 
 /// Two layers, the first dense; MLA with compressed queries; `score` is the router's score function.
 inline Json small_shape(const std::string& score = "sigmoid") {
@@ -81,4 +81,4 @@ inline std::vector<float> all_values(const TrainableModel& model) {
   return result;
 }
 
-}  // namespace cadre::train::testing
+}  // namespace cadre::train::fixtures

@@ -1,5 +1,5 @@
 #pragma once
-/// For tests: folders of their own, and whole files.
+/// For tests: folders of their own, whole files, and somebody who does not watch.
 
 #include <stdlib.h>
 
@@ -13,7 +13,10 @@
 #include <system_error>
 #include <vector>
 
-namespace cadre::testing {
+namespace cadre::fixtures {
+
+/// For what reports its progress.
+inline constexpr auto kNoProgress = [](const auto&...) {};
 
 inline void write_file(const std::filesystem::path& path, std::string_view contents) {
   std::ofstream(path, std::ios::binary) << contents;
@@ -61,4 +64,4 @@ class ScratchFolder {
   std::filesystem::path path_;
 };
 
-}  // namespace cadre::testing
+}  // namespace cadre::fixtures
