@@ -2,7 +2,8 @@
 """Loads an OpenAI-compatible server (/v1/completions) and times it: the same requests for cadre and for its peers.
 
 Without a mode: for each number of clients, tokens/s of all answers together, time to the first token (TTFT) and the
-gaps between the pieces of text that follow. Each client asks one request after the other, on its own connection.
+gaps between the pieces of text that follow. Each client asks one request after the other, each on a connection of its
+own, since not every server says when it ends one.
 
   --long-prompt N    TTFT of short requests, alone and while a prompt of about N tokens is read in
   --repeat-prompt N  TTFT of a prompt of about N tokens, new and asked again; a second run with the same --seed after a
@@ -46,16 +47,13 @@ class Load:
         self.tokens_per_word = 1.0
         self.asked = 0
 
-    async def connect(self):
-        return await Connection.open(self.host, self.port)
-
     def prompt(self, tokens):
         """Words that no other prompt of this run, or of one with another seed, begins with."""
         self.asked += 1
         rng = random.Random(f"{self.options.seed}/{self.asked}")
         return " ".join(rng.choice(WORDS) for _ in range(max(1, round(tokens / self.tokens_per_word))))
 
-    async def ask(self, connection, prompt, output_tokens):
+    async def ask(self, prompt, output_tokens):
         """The answer and when it was complete; measured() reads it, later, so as not to keep others from their turn."""
         body = {
             "prompt": prompt, "max_tokens": output_tokens, "temperature": 0, "stream": True, "ignore_eos": True,
@@ -63,12 +61,19 @@ class Load:
         }  # fmt: skip
         if self.options.model:
             body["model"] = self.options.model
+        connection = await Connection.open(self.host, self.port)
         await connection.send(message("POST", f"{self.prefix}/v1/completions", body, self.headers))
         answer = await connection.receive()
-        return answer, time.monotonic()
+        end = time.monotonic()
+        await connection.close()
+        return answer, end
 
-    @staticmethod
-    def measured(answer, end):
+    def bears_text(self, choice):
+        if self.options.empty_text:
+            return not choice.get("finish_reason")
+        return choice.get("text")
+
+    def measured(self, answer, end):
         if answer.status != 200:
             sys.exit(f"status {answer.status}: {answer.body[:1000].decode(errors='replace')}")
         chunks = [(at, json.loads(data)) for at, data in answer.events if data != "[DONE]"]
@@ -76,7 +81,7 @@ class Load:
         if usage is None:
             sys.exit("the stream has no usage: the server does not know stream_options.include_usage")
         # Chunks with a choice bear text; one whose text is empty is a beginning or an end.
-        times = [at for at, chunk in chunks if chunk.get("choices") and chunk["choices"][0].get("text")]
+        times = [at for at, chunk in chunks if chunk.get("choices") and self.bears_text(chunk["choices"][0])]
         if not times:
             sys.exit("the stream has no text")
         return {
@@ -89,21 +94,17 @@ class Load:
 
     async def learn_words(self):
         """Tokens per word of this server's tokenizer; warms it up as well."""
-        connection = await self.connect()
         for _ in range(2):
             self.tokens_per_word = 1.0
-            answer = self.measured(*await self.ask(connection, self.prompt(PROBE_WORDS), 4))
+            answer = self.measured(*await self.ask(self.prompt(PROBE_WORDS), 4))
             self.tokens_per_word = answer["prompt"] / PROBE_WORDS
-        await connection.close()
 
     async def clients(self, count):
         per_client = max(1, self.options.requests // count)
         prompts = [[self.prompt(self.options.prompt_tokens) for _ in range(per_client)] for _ in range(count)]
 
         async def client(mine):
-            connection = await self.connect()
-            answers = [await self.ask(connection, prompt, self.options.output_tokens) for prompt in mine]
-            await connection.close()
+            answers = [await self.ask(prompt, self.options.output_tokens) for prompt in mine]
             return answers
 
         begin = time.monotonic()
@@ -124,19 +125,17 @@ class Load:
 
     async def short_firsts(self, until):
         """TTFT of short requests one after the other, until the task is done or the number is reached."""
-        connection, firsts = await self.connect(), []
+        firsts = []
         while len(firsts) < self.options.requests and not (until and until.done()):
-            answer = self.measured(*await self.ask(connection, self.prompt(self.options.prompt_tokens), 1))
+            answer = self.measured(*await self.ask(self.prompt(self.options.prompt_tokens), 1))
             # One that ended after the long prompt was not wholly beside it.
             if not (until and until.done()):
                 firsts.append(answer["first"])
-        await connection.close()
         return firsts
 
     async def beside_long_prompt(self):
         alone = await self.short_firsts(None)
-        connection = await self.connect()
-        long_prompt = asyncio.create_task(self.ask(connection, self.prompt(self.options.long_prompt), 1))
+        long_prompt = asyncio.create_task(self.ask(self.prompt(self.options.long_prompt), 1))
         await asyncio.sleep(self.options.head_start)
         beside = await self.short_firsts(long_prompt)
         answer = self.measured(*await long_prompt)
@@ -150,11 +149,9 @@ class Load:
         }  # fmt: skip
 
     async def repeated_prompt(self):
-        connection = await self.connect()
         prompt = self.prompt(self.options.repeat_prompt)
-        asked = [self.measured(*await self.ask(connection, prompt, 1)) for _ in range(self.options.repeats + 1)]
+        asked = [self.measured(*await self.ask(prompt, 1)) for _ in range(self.options.repeats + 1)]
         new, again = asked[0], [answer["first"] for answer in asked[1:]]
-        await connection.close()
         median = statistics.median(again)
         return {
             "prompt_tokens": new["prompt"], "ttft_new_ms": 1e3 * new["first"], "ttft_again_ms": 1e3 * median,
@@ -185,6 +182,8 @@ def parse():
     parser.add_argument("--repeat-prompt", type=int, metavar="N", help="TTFT of a prompt of N tokens, asked again")
     parser.add_argument("--repeats", type=int, default=5, help="times it is asked again (%(default)s)")
     parser.add_argument("--eos", type=integers, default=[1], help="ids that end a text (1: the bundled model's)")
+    parser.add_argument("--empty-text", action="store_true", help="pieces without text are tokens too: for peers "
+                        "that send one for each token, and random models, whose tokens are often no text")
     parser.add_argument("--seed", type=int, default=1, help="of the prompts (%(default)s)")
     parser.add_argument("--json", action="store_true", help="print JSON, one object a line")
     return parser.parse_args()
