@@ -252,7 +252,7 @@ CADRE_INLINE Lanes from_e2m1(__m128i nibbles) {
 
 /// One half of the lanes: a register of w at a time meets those of x.
 template <int kRows, int kCols>
-CADRE_INLINE void add_outer_half(const float* x, const float* w, __m256 Lanes::* half,
+CADRE_INLINE void add_outer_half(const float* x, const float* w, __m256 Lanes::*half,
                                  Lanes (&sums)[kRows * kCols]) {
   __m256 rows[kRows];
 #pragma GCC unroll 8

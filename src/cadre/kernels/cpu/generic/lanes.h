@@ -178,8 +178,8 @@ CADRE_INLINE void interleave(const Lanes& a, const Lanes& b, Lanes& low, Lanes& 
   }
 }
 
-/// Adds the products of sixteen elements of kRows rows of x with those of kCols rows of w, which lie packed, to
-/// the partial sums of each pair.
+/// Adds the products of sixteen elements of kRows rows of x with those of kCols rows of w, which lie packed,
+/// to the partial sums of each pair.
 template <int kRows, int kCols>
 CADRE_INLINE void add_outer(const float* x, const float* w, Lanes (&sums)[kRows * kCols]) {
   Lanes rows[kRows];
@@ -194,7 +194,8 @@ CADRE_INLINE void add_outer(const float* x, const float* w, Lanes (&sums)[kRows 
 }
 
 // Tile shapes, small where the registers are unknown: rows of x and of w in tile_product, weight rows taken
-// together with 1, 2, 3 or 4 rows of x, and rows and, by their number, registers of columns in column_product.
+// together with 1, 2, 3 or 4 rows of x, and rows and, by their number, registers of columns in
+// column_product.
 constexpr int kXTile = 2;
 constexpr int kWTile = 2;
 constexpr int kDotColumns[5] = {0, 2, 2, 1, 1};
