@@ -7,13 +7,13 @@
 namespace cadre::kernel_bench {
 namespace {
 
-struct Shape {
+struct MatrixShape {
   const char* name;
   int64_t out;
   int64_t in;
 };
 
-constexpr Shape kShapes[] = {
+constexpr MatrixShape kShapes[] = {
     {"deepseek-v2-lite/o_proj", 2048, 2048},      {"deepseek-v2-lite/dense_up", 10944, 2048},
     {"deepseek-v2-lite/dense_down", 2048, 10944}, {"deepseek-v2-lite/moe_up", 1408, 2048},
     {"deepseek-v2-lite/moe_down", 2048, 1408},    {"deepseek-v2-lite/kv_a_proj", 576, 2048},
@@ -21,10 +21,10 @@ constexpr Shape kShapes[] = {
 };
 
 /// Weights from memory: each iteration takes another copy.
-void matmul(benchmark::State& state, const Shape& shape, DType dtype, int64_t rows) {
+void matmul(benchmark::State& state, const MatrixShape& shape, DType dtype, int64_t rows) {
   // Shared by the row counts, which run one after the other; the last one made is kept.
   static std::unique_ptr<BenchWeights> weights;
-  static std::pair<const Shape*, DType> made;
+  static std::pair<const MatrixShape*, DType> made;
   if (weights == nullptr || made != std::pair(&shape, dtype)) {
     weights.reset();
     const int64_t bytes = shape.out * row_bytes(dtype, shape.in);
@@ -49,7 +49,7 @@ void matmul(benchmark::State& state, const Shape& shape, DType dtype, int64_t ro
 }  // namespace
 
 void add_matmul() {
-  for (const Shape& shape : kShapes)
+  for (const MatrixShape& shape : kShapes)
     for (const DType dtype : {DType::kBF16, DType::kF32, DType::kF8E4M3, DType::kQ8_0, DType::kQ4_0,
                               DType::kQ4_K, DType::kPackedQ8, DType::kPackedQ6, DType::kPackedQ4,
                               DType::kPackedMXFP4, DType::kPackedQ3, DType::kPackedQ2})

@@ -1,5 +1,5 @@
 #pragma once
-/// For tests: folders of their own, whole files, and somebody who does not watch.
+/// For tests: folders of their own, whole files, and a listener to progress that does nothing.
 
 #include <stdlib.h>
 
