@@ -186,19 +186,6 @@ CADRE_INLINE Lanes from_e2m1(__m128i nibbles) {
   return {_mm512_permutexvar_ps(_mm512_cvtepu8_epi32(nibbles), values)};
 }
 
-template <int kRows, int kCols>
-CADRE_INLINE void add_outer(const float* x, const float* w, Lanes (&sums)[kRows * kCols]) {
-  Lanes rows[kRows];
-#pragma GCC unroll 8
-  for (int r = 0; r < kRows; ++r) rows[r] = load(x + r * 16);
-#pragma GCC unroll 8
-  for (int c = 0; c < kCols; ++c) {
-    const Lanes all = load(w + c * 16);
-#pragma GCC unroll 8
-    for (int r = 0; r < kRows; ++r) sums[r * kCols + c] = fma(rows[r], all, sums[r * kCols + c]);
-  }
-}
-
 // 24 partial sums, 4 rows of x and a row of w: 29 of 32 registers, 10 loads for 24 multiply-adds.
 constexpr int kXTile = 4;
 constexpr int kWTile = 6;

@@ -178,21 +178,6 @@ CADRE_INLINE void interleave(const Lanes& a, const Lanes& b, Lanes& low, Lanes& 
   }
 }
 
-/// Adds the products of sixteen elements of kRows rows of x with those of kCols rows of w, which lie packed,
-/// to the partial sums of each pair.
-template <int kRows, int kCols>
-CADRE_INLINE void add_outer(const float* x, const float* w, Lanes (&sums)[kRows * kCols]) {
-  Lanes rows[kRows];
-#pragma GCC unroll 8
-  for (int r = 0; r < kRows; ++r) rows[r] = load(x + r * 16);
-#pragma GCC unroll 8
-  for (int c = 0; c < kCols; ++c) {
-    const Lanes all = load(w + c * 16);
-#pragma GCC unroll 8
-    for (int r = 0; r < kRows; ++r) sums[r * kCols + c] = fma(rows[r], all, sums[r * kCols + c]);
-  }
-}
-
 // Tile shapes, small where the registers are unknown: rows of x and of w in tile_product, weight rows taken
 // together with 1, 2, 3 or 4 rows of x, and rows and, by their number, registers of columns in
 // column_product.

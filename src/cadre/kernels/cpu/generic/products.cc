@@ -1,6 +1,7 @@
 #include "cadre/kernels/cpu/generic/lanes.h"
 #include "cadre/kernels/cpu/table.h"
 // The loops come last: they are written in the lanes above.
+#include "cadre/kernels/cpu/loops/outer.h"
 #include "cadre/kernels/cpu/loops/products.h"
 
 namespace cadre {
