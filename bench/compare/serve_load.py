@@ -69,6 +69,7 @@ class Load:
         return answer, end
 
     def bears_text(self, choice):
+        """Whether a piece is more than the beginning or the end of an answer."""
         if self.options.empty_text:
             return not choice.get("finish_reason")
         return choice.get("text")
@@ -80,7 +81,6 @@ class Load:
         usage = next((chunk["usage"] for _, chunk in reversed(chunks) if chunk.get("usage")), None)
         if usage is None:
             sys.exit("the stream has no usage: the server does not know stream_options.include_usage")
-        # Chunks with a choice bear text; one whose text is empty is a beginning or an end.
         times = [at for at, chunk in chunks if chunk.get("choices") and self.bears_text(chunk["choices"][0])]
         if not times:
             sys.exit("the stream has no text")
@@ -104,8 +104,7 @@ class Load:
         prompts = [[self.prompt(self.options.prompt_tokens) for _ in range(per_client)] for _ in range(count)]
 
         async def client(mine):
-            answers = [await self.ask(prompt, self.options.output_tokens) for prompt in mine]
-            return answers
+            return [await self.ask(prompt, self.options.output_tokens) for prompt in mine]
 
         begin = time.monotonic()
         answers = [self.measured(*raw) for raw in sum(await asyncio.gather(*map(client, prompts)), [])]

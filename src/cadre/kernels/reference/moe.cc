@@ -3,6 +3,7 @@
 #include "cadre/kernels/reference/reference.h"
 
 namespace cadre::reference {
+
 void expert_ffn(const ExpertFfn& args) {
   const int64_t d = args.x.width;
   std::vector<double> y(static_cast<size_t>(args.y.rows * d), 0.0);
