@@ -29,8 +29,9 @@ class FileTest : public ::testing::Test {
   fixtures::ScratchFolder folder_;
 };
 
-/// Their sum. Without the checks of AddressSanitizer, whose own memory for these pages would fault too.
-[[gnu::no_sanitize_address]] int first_bytes_of_pages(std::span<const std::byte> bytes) {
+/// Their sum. Without the checks of the sanitizers, whose own memory for these pages would fault too.
+[[gnu::no_sanitize_address, gnu::no_sanitize_thread]] int first_bytes_of_pages(
+    std::span<const std::byte> bytes) {
   int sum = 0;
   for (size_t i = 0; i < bytes.size(); i += 4096) sum += static_cast<int>(bytes.data()[i]);
   return sum;
